@@ -46,6 +46,11 @@ type Job struct {
 	// coordinator and the sentence for the user.
 	FailureReason string
 	FailureText   string
+	// FailureMark is one more than the trace offset chosen for FailureText,
+	// committed before it is appended; 0 = not chosen yet.
+	FailureMark int64
+	// CancelAt is when the coordinator was first seen to be canceling the job.
+	CancelAt time.Time
 	// Result is the proven end: success, failed, canceled, or lost when the
 	// coordinator no longer answers for the job.
 	Result string
