@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"heptapod-paas-runner/internal/secret"
+)
+
+// Statuses of a job at its coordinator, as Job-Status and JobStatus give them.
+const (
+	StatusPending   = "pending"
+	StatusRunning   = "running"
+	StatusCanceling = "canceling"
+	StatusCanceled  = "canceled"
+	StatusSuccess   = "success"
+	StatusFailed    = "failed"
+)
+
+// Final tells whether a job with this status has ended.
+func Final(status string) bool {
+	return status == StatusSuccess || status == StatusFailed || status == StatusCanceled
+}
+
+// JobStatus reads the status of the job that owns the token, without touching the
+// job. A token dies with its job: fleet.ErrUnauthorized.
+func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, error) {
+	in := call{
+		method: http.MethodGet, path: "/job",
+		tokenHeader: "Job-Token", token: token,
+		timeout: c.callTimeout, limit: 1 << 20, repeatable: true,
+	}
+	a, err := c.do(ctx, in)
+	if err != nil {
+		return "", err
+	}
+	if a.status != http.StatusOK || a.html() {
+		return "", in.refused(a)
+	}
+	var body struct {
+		Status string `json:"status"`
+	}
+	if a.bodyErr != nil {
+		return "", in.unusable("its body ends early: %w", a.bodyErr)
+	}
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		return "", in.unusable("its body is not the JSON of a job: %s", jsonFault(err))
+	}
+	if body.Status == "" {
+		return "", in.unusable("its body says no status")
+	}
+	return body.Status, nil
+}
