@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/secret"
+)
+
+// Bounds of the notes: a job that is tried for ever must not fill the disk.
+const (
+	notesPerJob = 200
+	notesInAll  = 100_000
+	noteBytes   = 2000
+)
+
+// Change is what one transaction writes: whole records, each replacing the one with
+// the same identity.
+type Change struct {
+	Name      string // of the failpoints around the commit
+	Jobs      []fleet.Job
+	Instances []fleet.Instance
+	Runners   []RunnerRecord
+	Meta      map[string]string
+	Notes     []Note
+}
+
+// RunnerRecord is a registration that was seen once: its owner mark stays ours when
+// its token is rotated.
+type RunnerRecord struct {
+	Owner       fleet.Owner
+	Name        string
+	Coordinator string
+}
+
+// Note is a line of a job's history. The newest 200 of each job are kept.
+type Note struct {
+	At   time.Time
+	Job  fleet.JobID
+	Text string
+}
+
+// Commit applies the change, all of it or nothing. nil means that it is on the disk.
+// An error means that nothing was applied; try again later. (What no database can
+// promise: after ErrIO followed at once by a crash it may turn out to be applied.)
+// A context that ends during the call doesn't stop it: half a commit helps nobody.
+//
+// A closed job is stored without token, nonce and payload, whatever the record says.
+func (s *Store) Commit(ctx context.Context, change Change) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("commit %s: %w", change.Name, err)
+	}
+	if err := s.commit(context.WithoutCancel(ctx), change); err != nil {
+		return fmt.Errorf("commit %s: %w", change.Name, classify(err))
+	}
+	return nil
+}
+
+func (s *Store) commit(ctx context.Context, change Change) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if err := write(ctx, tx, change); err != nil {
+		return err
+	}
+	if err := s.point(change.Name, "before"); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(change.Jobs, func(j fleet.Job) bool { return j.State == fleet.JobClosed }) {
+		// The removed secrets are still in the write-ahead log. That it can't be
+		// emptied now is no failure of the commit; the next one tries again.
+		_, _ = s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
+	return s.point(change.Name, "after")
+}
+
+func (s *Store) point(name, when string) error {
+	if s.hook == nil {
+		return nil
+	}
+	return s.hook.Point("commit " + name + "/" + when)
+}
+
+func write(ctx context.Context, tx *sql.Tx, change Change) error {
+	for _, job := range change.Jobs {
+		if job.ID <= 0 || job.Coordinator == "" || !job.State.Known() {
+			return fmt.Errorf("job %d of %q in state %q is no record", job.ID, job.Coordinator, job.State)
+		}
+		if err := upsert(ctx, tx, jobTable, jobColumns(new(strip(job)))); err != nil {
+			return fmt.Errorf("job %d: %w", job.ID, err)
+		}
+	}
+	for _, instance := range change.Instances {
+		if instance.Key == "" || !instance.State.Known() {
+			return fmt.Errorf("instance %q in state %q is no record", instance.Key, instance.State)
+		}
+		if err := upsert(ctx, tx, instanceTable, instanceColumns(&instance)); err != nil {
+			return fmt.Errorf("instance %s: %w", instance.Key, err)
+		}
+	}
+	for _, runner := range change.Runners {
+		if err := upsert(ctx, tx, runnerTable, runnerColumns(&runner)); err != nil {
+			return fmt.Errorf("runner %s: %w", runner.Owner, err)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(change.Meta)) {
+		value := change.Meta[key]
+		if err := upsert(ctx, tx, metaTable, metaColumns(&key, &value)); err != nil {
+			return fmt.Errorf("meta %s: %w", key, err)
+		}
+	}
+	return writeNotes(ctx, tx, change.Notes)
+}
+
+// strip removes what a closed job has no use for (I7).
+func strip(job fleet.Job) fleet.Job {
+	if job.State == fleet.JobClosed {
+		job.Token, job.Nonce, job.Payload = secret.String{}, secret.String{}, nil
+	}
+	return job
+}
+
+func upsert(ctx context.Context, tx *sql.Tx, t table, columns []column) error {
+	_, err := tx.ExecContext(ctx, t.upsert(columns), fields(columns)...)
+	return err
+}
+
+func writeNotes(ctx context.Context, tx *sql.Tx, notes []Note) error {
+	for _, n := range notes {
+		_, err := tx.ExecContext(ctx, `INSERT INTO notes (id, coordinator, job_id, noted_at, body)
+			SELECT coalesce(max(id), 0) + 1, $1, $2, $3, $4 FROM notes`,
+			n.Job.Coordinator, n.Job.ID, instant{&n.At}, shorten(n.Text))
+		if err != nil {
+			return fmt.Errorf("note of job %d: %w", n.Job.ID, err)
+		}
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM notes WHERE id <= (SELECT max(id) FROM notes) - $1", notesInAll)
+	if err != nil {
+		return fmt.Errorf("old notes: %w", err)
+	}
+	return dropOldNotes(ctx, tx, notes)
+}
+
+func dropOldNotes(ctx context.Context, tx *sql.Tx, notes []Note) error {
+	jobs := map[fleet.JobID]bool{}
+	for _, n := range notes {
+		jobs[n.Job] = true
+	}
+	var errs []error
+	for _, id := range slices.SortedFunc(maps.Keys(jobs), compareJobs) {
+		_, err := tx.ExecContext(ctx, `DELETE FROM notes WHERE coordinator = $1 AND job_id = $2 AND id <=
+			(SELECT id FROM notes WHERE coordinator = $1 AND job_id = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)`,
+			id.Coordinator, id.ID, notesPerJob)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func compareJobs(a, b fleet.JobID) int {
+	return cmp.Or(cmp.Compare(a.Coordinator, b.Coordinator), cmp.Compare(a.ID, b.ID))
+}
+
+func shorten(text string) string {
+	if len(text) <= noteBytes {
+		return text
+	}
+	end := noteBytes
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "…"
+}
