@@ -92,6 +92,7 @@ type call struct {
 	token       secret.String
 	contentType string
 	rangeHeader string // Content-Range
+	accept      string // the media type of the body hoped for, "" when none is
 	body        []byte
 
 	timeout time.Duration
@@ -155,10 +156,12 @@ func (c *Client) request(ctx context.Context, in call) (*http.Request, error) {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", c.userAgent)
-	req.Header.Set("Accept", "application/json")
 	req.Header.Set(in.tokenHeader, in.token.Reveal())
 	if in.contentType != "" {
 		req.Header.Set("Content-Type", in.contentType)
+	}
+	if in.accept != "" {
+		req.Header.Set("Accept", in.accept)
 	}
 	if in.rangeHeader != "" {
 		req.Header.Set("Content-Range", in.rangeHeader)
@@ -166,10 +169,12 @@ func (c *Client) request(ctx context.Context, in call) (*http.Request, error) {
 	return req, nil
 }
 
+var errNoJob = &fleet.CallError{Class: fleet.Permanent, Err: errors.New("coordinator call without a job's id and token")}
+
 // mustJob refuses what can't name a job before anything is sent.
 func mustJob(id int64, token secret.String) error {
 	if id <= 0 || token.Empty() {
-		return &fleet.CallError{Class: fleet.Permanent, Err: errors.New("coordinator call without a job's id and token")}
+		return errNoJob
 	}
 	return nil
 }

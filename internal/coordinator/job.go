@@ -28,9 +28,12 @@ func Final(status string) bool {
 // JobStatus reads the status of the job that owns the token, without touching the
 // job. A token dies with its job: fleet.ErrUnauthorized.
 func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, error) {
+	if token.Empty() {
+		return "", errNoJob
+	}
 	in := call{
 		method: http.MethodGet, path: "/job",
-		tokenHeader: "Job-Token", token: token,
+		tokenHeader: "Job-Token", token: token, accept: "application/json",
 		timeout: c.callTimeout, limit: 1 << 20, repeatable: true,
 	}
 	a, err := c.do(ctx, in)

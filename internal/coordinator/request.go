@@ -49,7 +49,7 @@ func (c *Client) Request(ctx context.Context, rc RunnerCall) (Grant, error) {
 	in := call{
 		method: http.MethodPost, path: "/jobs/request",
 		tokenHeader: "Runner-Token", token: rc.Token,
-		contentType: "application/json", body: body,
+		contentType: "application/json", accept: "application/json", body: body,
 		timeout: c.pollTimeout, limit: maxPayload, grants: http.StatusCreated,
 	}
 	a, err := c.do(ctx, in)
