@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+)
+
+const confirmAfter = time.Second
+
+// destroy takes the next step of a deletion: the call, then looks until the instance
+// is confirmed absent; an accepted deletion that was not done is asked for again.
+// It never gives up.
+func (m *Manager) destroy(ctx context.Context, vm *machine) {
+	ref, err := vm.ref()
+	if err != nil {
+		m.destroyFailed(vm, err)
+		return
+	}
+	if vm.destroyed {
+		m.confirmGone(ctx, vm)
+		return
+	}
+	if !m.change(ctx, "destroy", nil, vm, func(d draft) { d.vm.Destroys++ }) {
+		return
+	}
+	vm.busy = true
+	m.do(ctx, "destroy", callTimeout, func(ctx context.Context) event {
+		err := vm.runner.prov.Destroy(ctx, ref)
+		return func() {
+			vm.busy = false
+			if err != nil {
+				m.destroyFailed(vm, err)
+				return
+			}
+			vm.destroyed = true
+			vm.next = time.Now() // look at once; later looks wait longer
+		}
+	})
+}
+
+// confirmGone looks whether the deleted instance is absent.
+func (m *Manager) confirmGone(ctx context.Context, vm *machine) {
+	ref, err := vm.ref()
+	if err != nil {
+		m.destroyFailed(vm, err)
+		return
+	}
+	vm.busy = true
+	m.do(ctx, "confirm gone", callTimeout, func(ctx context.Context) event {
+		_, err := vm.runner.prov.Inspect(ctx, ref)
+		return func() {
+			vm.busy = false
+			switch {
+			case errors.Is(err, fleet.ErrNotFound):
+				m.gone(ctx, vm)
+			case err != nil:
+				m.destroyFailed(vm, err)
+			default:
+				vm.absent++
+				if vm.absent >= absences { // accepted, but not done
+					vm.destroyed, vm.absent = false, 0
+				}
+				vm.failed(m, confirmAfter, deleteCap, 0)
+				m.alarm(vm, "the platform accepts its deletion but does not do it")
+			}
+		}
+	})
+}
+
+func (m *Manager) destroyFailed(vm *machine, err error) {
+	vm.destroyed = false
+	vm.failed(m, retryBase, deleteCap, fleet.RetryAfterOf(err))
+	vm.lastText = userText(err)
+	m.log.Debug("destroy failed", "instance", vm.rec.Key, "attempt", vm.rec.Destroys, "err", err)
+	m.alarm(vm, err.Error())
+}
+
+// alarm says once that an instance resists its deletion; trying goes on.
+func (m *Manager) alarm(vm *machine, why string) {
+	if vm.alarmed || vm.rec.DeletingAt.IsZero() || time.Since(vm.rec.DeletingAt) < alarmAfter {
+		return
+	}
+	vm.alarmed = true
+	m.log.Error("an instance can't be deleted; it costs money until it is", "instance", vm.rec.Key,
+		"tenant", vm.rec.Tenant, "attempt", vm.rec.Destroys, "err", why)
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/schedule"
+)
+
+// strictFor is how long a runner asks only while its largest flavor would fit, after
+// one of its jobs was parked for too long.
+const strictFor = time.Hour
+
+// launchWaiting launches waiting jobs in order of acquisition while the limits allow,
+// and tells each of the others in its log what it waits for.
+func (m *Manager) launchWaiting(ctx context.Context) {
+	if m.draining || !m.recovered {
+		return
+	}
+	for {
+		waiting, limits, usage := m.waiting(), m.limits(), m.usage()
+		id, reason := schedule.MayLaunch(limits, usage, waiting, time.Now())
+		if reason.OK() && m.launch(ctx, m.jobs[id]) {
+			continue
+		}
+		for _, w := range waiting {
+			m.explainWait(ctx, m.jobs[w.ID], schedule.WhyWaiting(limits, usage, waiting, w.ID, time.Now()))
+		}
+		return
+	}
+}
+
+// launch records the instance under its key, its weight included, before the call
+// that creates it (I2, I3).
+func (m *Manager) launch(ctx context.Context, j *job) bool {
+	key := j.rec.Owner.Key(j.rec.ID)
+	now := stamp()
+	vm := &machine{fresh: true, runner: j.runner, job: j, rec: fleet.Instance{
+		Key: key, Job: j.rec.JobID, Owner: j.rec.Owner, Runner: j.rec.Runner, Tenant: j.rec.Tenant,
+		Provisioner: j.runner.prov.Describe().Name, Zone: j.runner.prov.Describe().Zone,
+		Flavor: j.rec.Flavor, Weight: j.rec.Weight, State: fleet.InstanceIntended, IntendedAt: now,
+	}}
+	ok := m.change(ctx, "launch", j, vm, func(d draft) {
+		d.job.State = fleet.JobLaunching
+		d.job.LaunchingAt = now
+		if waited := now.Sub(d.job.AcquiredAt); waited >= time.Second || j.wait.Kind != schedule.Free {
+			say(j.runner, d.job, fmt.Sprintf("waited %s in all", round(waited)))
+		}
+		say(j.runner, d.job, "creating an instance of flavor "+d.job.Flavor)
+	})
+	if !ok {
+		return false
+	}
+	j.vm = vm
+	m.machines[key] = vm
+	m.lastLaunch = time.Now()
+	return true
+}
+
+// explainWait writes to the job's log what it waits for, once for each reason.
+func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reason) {
+	if reason.OK() || j.wait.Same(reason) {
+		return
+	}
+	m.change(ctx, "wait", j, nil, func(d draft) {
+		say(j.runner, d.job, "waiting for "+reason.String())
+	})
+	j.wait, j.waitFrom = reason, time.Now()
+}
+
+// waiting lists the jobs that want an instance.
+func (m *Manager) waiting() []schedule.Waiting {
+	var out []schedule.Waiting
+	for _, j := range m.jobList() {
+		if j.rec.State == fleet.JobWaiting && j.rec.CancelAt.IsZero() {
+			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq, Weight: j.rec.Weight})
+		}
+	}
+	return out
+}
+
+// limits are the ceilings of the service; the quota is zero until it is known.
+func (m *Manager) limits() schedule.Limits {
+	quota, _ := m.quota()
+	return schedule.Limits{
+		Quota: quota, Concurrent: m.cfg.Concurrent,
+		MaxProvisioning: m.cfg.MaxProvisioning, MinBetween: m.cfg.MinBetweenLaunches,
+	}
+}
+
+// usage counts what counts: every recorded instance until it is confirmed absent, and
+// those that carry our key though no record explains them.
+func (m *Manager) usage() schedule.Usage {
+	u := schedule.Usage{Jobs: len(m.jobs), LastLaunch: m.lastLaunch}
+	for _, vm := range m.machines {
+		if vm.rec.State.Counts() {
+			u.Weight += vm.rec.Weight
+			u.Instances++
+		}
+	}
+	u.Weight += m.orphaned
+	for _, s := range m.unrecorded {
+		u.Weight += s.weight
+		u.Instances++
+	}
+	for _, j := range m.jobs {
+		if j.rec.State == fleet.JobLaunching || j.rec.State == fleet.JobStarting {
+			u.Provisioning++
+		}
+	}
+	return u
+}

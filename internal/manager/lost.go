@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"time"
+
+	"heptapod-paas-runner/internal/coordinator"
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/secret"
+)
+
+// lostTimeout bounds one try to end a job that could not be recorded.
+const lostTimeout = 2 * callTimeout
+
+// lostJob is an acquired job that the ledger does not know.
+type lostJob struct {
+	runner *runner
+	id     int64
+	token  secret.String
+	text   string
+	lane
+	done bool
+}
+
+// endLost reports the end of jobs that could not be recorded.
+func (m *Manager) endLost(ctx context.Context) {
+	left := m.unrecordable[:0]
+	for _, l := range m.unrecordable {
+		if l.done {
+			continue
+		}
+		left = append(left, l)
+		if !l.idle() {
+			continue
+		}
+		l.busy = true
+		m.do(ctx, "end unrecorded job", lostTimeout, func(ctx context.Context) event {
+			if answer, err := l.runner.client.ProbeTrace(ctx, l.id, l.token); err == nil {
+				// The text is a courtesy: the result below does not depend on it.
+				_, _ = l.runner.client.AppendTrace(ctx, l.id, l.token, answer.Size, []byte(l.text))
+			}
+			_, err := l.runner.client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
+			return func() { m.lostEnded(l, err) }
+		})
+	}
+	m.unrecordable = left
+}
+
+func (m *Manager) lostEnded(l *lostJob, err error) {
+	l.busy = false
+	if err == nil || fleet.ClassOf(err) == fleet.Permanent {
+		l.done = true
+		m.log.Error("ended a job that could not be recorded", "runner", l.runner.cfg.Name, "job", l.id, "took", time.Since(l.first))
+		return
+	}
+	l.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"time"
+
+	"heptapod-paas-runner/internal/coordinator"
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/schedule"
+	"heptapod-paas-runner/internal/secret"
+)
+
+const (
+	pollTimeout = 90 * time.Second // longer than the longest long poll
+	pollBase    = time.Second
+	pollCapSoon = 5 * time.Second // in the first minute of trouble
+	pollCap     = 60 * time.Second
+)
+
+// flavorVariable is the job variable that asks for a flavor (seed 000).
+const flavorVariable = "CI_CLEVER_CLOUD_FLAVOR"
+
+// poll asks a runner's coordinator for a job when the limits allow it. One request at
+// a time for each runner; an open request reserves nothing.
+func (m *Manager) poll(ctx context.Context, r *runner) {
+	if m.draining || !m.recovered || r.polling != nil || !r.pollDue() || !m.brokenSince.IsZero() {
+		return
+	}
+	if r.why = m.mayPoll(r); !r.why.OK() {
+		return
+	}
+	in := coordinator.RunnerCall{Token: r.cfg.Token, LastUpdate: r.lastUpdate}
+	r.polling = m.do(ctx, "poll", pollTimeout, func(ctx context.Context) event {
+		grant, err := r.client.Request(ctx, in)
+		return func() { m.polled(ctx, r, grant, err) }
+	})
+}
+
+func (m *Manager) mayPoll(r *runner) schedule.Reason {
+	s, quota, ok := m.sizing(r)
+	if !ok || !r.listed {
+		return schedule.Reason{Kind: schedule.Nothing}
+	}
+	smallest, largest, ok := schedule.Bounds(s, quota)
+	if !ok {
+		return schedule.Reason{Kind: schedule.Quota, Limit: int64(quota)}
+	}
+	own := 0
+	for _, j := range m.jobs {
+		if j.runner == r {
+			own++
+		}
+	}
+	return schedule.MayPoll(m.limits(), m.usage(), schedule.Runner{
+		Owner: r.cfg.Owner, Smallest: smallest, Largest: largest, Limit: r.cfg.Limit, Jobs: own,
+		Strict: r.cfg.StrictAdmission || time.Now().Before(r.strictUntil),
+	}, m.unplaced(), time.Now())
+}
+
+// unplaced is what stands in the way of acquiring more: jobs that wait, and jobs whose
+// size is not known yet.
+func (m *Manager) unplaced() []schedule.Waiting {
+	out := m.waiting()
+	for _, j := range m.jobs {
+		if j.rec.State == fleet.JobAcquired {
+			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq})
+		}
+	}
+	return out
+}
+
+// polled takes the answer to a job request. A granted job is committed before anything
+// else happens (I1).
+func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant, err error) {
+	held := time.Since(r.polling.started)
+	r.polling = nil
+	if err != nil {
+		m.pollFailed(ctx, r, err)
+		return
+	}
+	if r.pollFails > 0 {
+		m.log.Info("the coordinator answers again", "runner", r.cfg.Name, "attempt", r.pollFails)
+	}
+	r.pollFails, r.alarmed = 0, false
+	r.coordOK = time.Now()
+	if grant.LastUpdate != "" {
+		r.lastUpdate = grant.LastUpdate
+	}
+	if grant.Job == nil {
+		r.nextPoll = time.Now().Add(m.jitter(max(m.cfg.CheckInterval-held, 10*time.Millisecond)))
+		return
+	}
+	r.nextPoll = time.Now() // a coordinator that has jobs is asked again at once
+	m.acquire(ctx, r, grant.Job)
+}
+
+// acquire commits a granted job; if that can't be done, the job is failed from memory.
+func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload) {
+	id := fleet.JobID{Coordinator: r.cfg.Coordinator, ID: p.ID}
+	if known := m.jobs[id]; known != nil {
+		m.log.Error("the coordinator granted a job twice", "runner", r.cfg.Name, "job", p.ID)
+		return
+	}
+	nonce := make([]byte, 32)
+	if _, err := io.ReadFull(m.deps.Random, nonce); err != nil {
+		m.failFromMemory(r, p.ID, p.Token, "no randomness on the service's machine")
+		return
+	}
+	j := &job{fresh: true, runner: r, touched: time.Now(), rec: fleet.Job{
+		JobID: id, Owner: r.cfg.Owner, Runner: r.cfg.Name, State: fleet.JobAcquired,
+		Token: p.Token, Payload: p.Raw, Nonce: secret.New(hex.EncodeToString(nonce)),
+		Name: p.Name, Project: p.Project, WebURL: p.WebURL, Tenant: r.tenantOf(p),
+		Timeout: p.Timeout, Seq: m.nextSeq, AcquiredAt: stamp(),
+	}}
+	j.status.next = time.Now().Add(m.jitter(r.cfg.TraceWatch.PollStep))
+	m.brokenSince = time.Time{} // try, even if the last commit failed: a job is at stake
+	if !m.change(ctx, "acquire", j, nil, func(draft) {}) {
+		m.failFromMemory(r, p.ID, p.Token, "the service can't record it")
+		return
+	}
+	m.nextSeq++
+	m.jobs[id] = j
+}
+
+// pollFailed backs off: in the first minute of trouble to at most 5 s, then to 60 s.
+func (m *Manager) pollFailed(ctx context.Context, r *runner, err error) {
+	if fleet.IsCut(err) && m.draining {
+		return
+	}
+	now := time.Now()
+	if r.pollFails == 0 {
+		r.pollFirst = now
+	}
+	r.pollFails++
+	limit := pollCapSoon
+	if now.Sub(r.pollFirst) >= time.Minute {
+		limit = pollCap
+	}
+	wait := min(pollBase<<min(r.pollFails-1, 10), limit)
+	r.nextPoll = now.Add(m.jitter(max(wait, fleet.RetryAfterOf(err))))
+	if broken, ok := errors.AsType[*coordinator.UnreadableError](err); ok {
+		m.log.Error("a granted job can't be read", "runner", r.cfg.Name, "job", broken.ID, "err", err)
+		m.failFromMemory(r, broken.ID, broken.Token, "its description could not be read by the service")
+		return
+	}
+	if errors.Is(err, fleet.ErrUnauthorized) && !r.alarmed {
+		r.alarmed = true
+		m.log.Error("the coordinator refuses the runner's token", "runner", r.cfg.Name, "err", err)
+		return
+	}
+	if r.pollFails == 1 {
+		m.log.Warn("job request failed; trying again", "runner", r.cfg.Name, "err", err)
+	}
+}
+
+// failFromMemory ends an acquired job that could not be recorded. Tried for as long as
+// this process lives; counted, since a kill would lose it.
+func (m *Manager) failFromMemory(r *runner, id int64, token secret.String, why string) {
+	if id == 0 || token.Empty() {
+		return
+	}
+	m.unrecordable = append(m.unrecordable, &lostJob{runner: r, id: id, token: token, text: failureLine(
+		"This job was acquired, but " + why + ". Retry the job.")})
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"heptapod-paas-runner/internal/cloud"
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/coordinator"
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/schedule"
+)
+
+const flavorsEvery = time.Hour
+
+// runner is one registration with its clients.
+type runner struct {
+	cfg    config.Runner
+	client *coordinator.Client
+	prov   cloud.Provisioner
+	owners []fleet.Owner // all that were ever recorded for it, its present one first
+
+	ca, cert, key []byte // TLS files of the coordinator, for the relay
+
+	polling     *call
+	nextPoll    time.Time
+	pollFails   int
+	pollFirst   time.Time
+	lastUpdate  string
+	alarmed     bool
+	coordOK     time.Time // the coordinator answered somebody well
+	strictUntil time.Time
+	why         schedule.Reason // why it was not asked last
+
+	flavors     []fleet.Flavor
+	flavorLane  lane
+	flavorError string
+
+	list      lane
+	listed    bool // the cloud was listed at least once
+	listedAt  time.Time
+	listError string
+}
+
+func (m *Manager) newRunner(rc config.Runner) (*runner, error) {
+	r := &runner{cfg: rc, owners: []fleet.Owner{rc.Owner}}
+	var err error
+	if r.client, err = m.deps.Coordinator(rc); err != nil {
+		return nil, err
+	}
+	if r.prov, err = m.deps.Provisioner(rc); err != nil {
+		return nil, err
+	}
+	for _, f := range []struct {
+		path string
+		into *[]byte
+	}{{rc.TLSCAFile, &r.ca}, {rc.TLSCertFile, &r.cert}, {rc.TLSKeyFile, &r.key}} {
+		if f.path == "" {
+			continue
+		}
+		if *f.into, err = os.ReadFile(f.path); err != nil {
+			return nil, fmt.Errorf("read TLS file: %w", err)
+		}
+	}
+	return r, nil
+}
+
+func (r *runner) pollDue() bool { return !time.Now().Before(r.nextPoll) }
+
+// tenantOf tells who pays for a job.
+func (r *runner) tenantOf(_ *coordinator.Payload) string { return r.cfg.Clever.OrgaID }
+
+// tenant gives the credential for a tenant's instances. A tenant that the
+// configuration no longer names has none: its instances wait, alarmed, weight held.
+func (r *runner) tenant(id string) (cloud.Tenant, error) {
+	if id != r.cfg.Clever.OrgaID {
+		return cloud.Tenant{}, &fleet.CallError{Class: fleet.Transient, Err: fmt.Errorf("no credential for organisation %q in the configuration", id)}
+	}
+	return cloud.Tenant{ID: id, Token: r.cfg.Clever.Token}, nil
+}
+
+// refreshFlavors asks for the flavors when they are not known or an hour old.
+func (m *Manager) refreshFlavors(ctx context.Context, r *runner) {
+	if !r.flavorLane.idle() {
+		return
+	}
+	r.flavorLane.busy = true
+	m.do(ctx, "flavors", callTimeout, func(ctx context.Context) event {
+		flavors, err := r.prov.Flavors(ctx)
+		return func() {
+			r.flavorLane.busy = false
+			if err != nil || len(flavors) == 0 {
+				r.flavorError = fmt.Sprint("the flavors are not known: ", err)
+				if r.flavorLane.fails == 0 {
+					m.log.Warn("flavors can't be listed; trying again", "runner", r.cfg.Name, "err", err)
+				}
+				r.flavorLane.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+				return
+			}
+			r.flavors, r.flavorError = flavors, ""
+			r.flavorLane.ok()
+			r.flavorLane.next = time.Now().Add(m.jitter(flavorsEvery))
+		}
+	})
+}
+
+// quota is the weight of reference_jobs_count jobs of the reference flavor.
+func (m *Manager) quota() (fleet.Weight, bool) {
+	for _, r := range m.runners {
+		if r.cfg.Name != m.cfg.Quota.ReferenceRunner {
+			continue
+		}
+		for _, f := range r.flavors {
+			if f.Name == m.cfg.Quota.ReferenceFlavor {
+				return f.Weight * fleet.Weight(m.cfg.Quota.ReferenceJobs), true
+			}
+		}
+		return 0, false
+	}
+	return 0, false
+}
+
+// sizing gives what a runner's jobs may ask for, and the quota; false until both are known.
+func (m *Manager) sizing(r *runner) (schedule.Sizing, fleet.Weight, bool) {
+	quota, ok := m.quota()
+	return schedule.Sizing{
+		Flavors: r.flavors, Default: r.cfg.Clever.DefaultFlavor, Max: r.cfg.Clever.MaxFlavor, Variable: flavorVariable,
+	}, quota, ok && len(r.flavors) > 0
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+)
+
+// Status is a picture of the service at one moment. Times are UTC, zero = not yet.
+type Status struct {
+	Version   string
+	StartedAt time.Time
+	At        time.Time
+	Ready     bool
+	Reasons   []string // why it is not ready
+
+	Weight, Quota           fleet.Weight
+	OpenJobs, Concurrent    int
+	Provisioning, MaxAtOnce int
+	Closed                  map[string]int // closed jobs by result, since the start
+	Fuse                    string         // why the fuse is blown; "" = it is not
+
+	Runners   []RunnerStatus
+	Jobs      []JobStatus
+	Instances []fleet.Instance // not confirmed absent
+	Strangers []string         // keys of ours that no record explains
+}
+
+// RunnerStatus is one runner in a Status.
+type RunnerStatus struct {
+	Name, Coordinator, Owner, Executor string
+	Polling                            bool
+	Waits                              string // why it is not asked for jobs; "" = it is
+	PollFailures                       int
+	ListedAt                           time.Time
+	Problem                            string
+}
+
+// JobStatus is one open job in a Status.
+type JobStatus struct {
+	fleet.Job
+	Instance  string
+	WaitsFor  string
+	WaitSince time.Time
+}
+
+// Status gives the present picture; a service that has ended gives one that is not ready.
+func (m *Manager) Status() Status {
+	var s Status
+	if !m.ask(func() { s = m.snapshot() }) {
+		return Status{Version: m.deps.Version, At: time.Now().UTC(), Reasons: []string{"the manager is not running"}}
+	}
+	return s
+}
+
+func (m *Manager) snapshot() Status {
+	quota, known := m.quota()
+	u := m.usage()
+	s := Status{
+		Version: m.deps.Version, StartedAt: m.started.UTC(), At: time.Now().UTC(),
+		Weight: u.Weight, Quota: quota, OpenJobs: u.Jobs, Concurrent: m.cfg.Concurrent,
+		Provisioning: u.Provisioning, MaxAtOnce: m.cfg.MaxProvisioning,
+		Closed: map[string]int{}, Fuse: m.fuse.blown,
+	}
+	for k, v := range m.counts {
+		s.Closed[k] = v
+	}
+	if !known {
+		s.Reasons = append(s.Reasons, "the quota is not known yet: the reference runner's flavors are missing")
+	}
+	if !m.brokenSince.IsZero() {
+		s.Reasons = append(s.Reasons, "the ledger can't be written")
+	}
+	for _, r := range m.runners {
+		s.Runners = append(s.Runners, m.runnerStatus(r, &s.Reasons))
+	}
+	for _, j := range m.jobList() {
+		s.Jobs = append(s.Jobs, jobStatus(j))
+	}
+	for _, vm := range m.machineList() {
+		s.Instances = append(s.Instances, vm.rec)
+	}
+	for key := range m.unrecorded {
+		s.Strangers = append(s.Strangers, key)
+	}
+	slices.SortFunc(s.Strangers, cmp.Compare[string])
+	s.Ready = len(s.Reasons) == 0
+	return s
+}
+
+func (m *Manager) runnerStatus(r *runner, reasons *[]string) RunnerStatus {
+	out := RunnerStatus{
+		Name: r.cfg.Name, Coordinator: r.cfg.Coordinator, Owner: string(r.cfg.Owner), Executor: r.cfg.Executor,
+		Polling: r.polling != nil, PollFailures: r.pollFails, ListedAt: r.listedAt,
+		Problem: cmp.Or(r.flavorError, r.listError),
+	}
+	if !r.why.OK() {
+		out.Waits = r.why.String()
+	}
+	if !r.listed || len(r.flavors) == 0 {
+		*reasons = append(*reasons, fmt.Sprintf("runner %q: the cloud has not answered yet", r.cfg.Name))
+	}
+	return out
+}
+
+func jobStatus(j *job) JobStatus {
+	out := JobStatus{Job: j.rec}
+	out.Payload = nil
+	if j.vm != nil {
+		out.Instance = j.vm.rec.Key
+	}
+	if j.rec.State == fleet.JobWaiting && !j.wait.OK() {
+		out.WaitsFor, out.WaitSince = j.wait.String(), j.waitFrom
+	}
+	return out
+}

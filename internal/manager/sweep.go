@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"heptapod-paas-runner/internal/cloud"
+	"heptapod-paas-runner/internal/fleet"
+)
+
+const (
+	sweepEvery  = time.Minute
+	endedApart  = 30 * time.Second // two sightings of an ended task are so far apart
+	missedLists = 3
+)
+
+// endSightings counts lists in which a running job's instance was shown ended.
+type endSightings struct {
+	first, last time.Time
+}
+
+// proven tells whether the instance was shown ended in two lists far enough apart.
+func (e endSightings) proven() bool {
+	return !e.first.IsZero() && e.last.Sub(e.first) >= endedApart
+}
+
+// sweep lists a runner's instances in O(1) calls: at the start, then every minute. The
+// list is taken first and compared with the records after, so that an instance made in
+// between is never taken for a stranger.
+func (m *Manager) sweep(ctx context.Context, r *runner) {
+	if !m.recovered || !r.list.idle() {
+		return
+	}
+	r.list.busy = true
+	owners := r.owners
+	tenant, err := r.tenant(r.cfg.Clever.OrgaID)
+	if err != nil {
+		m.swept(ctx, r, time.Now(), nil, err)
+		return
+	}
+	begun := time.Now()
+	m.do(ctx, "list", callTimeout, func(ctx context.Context) event {
+		var all []cloud.Sighting
+		for _, owner := range owners {
+			seen, err := r.prov.List(ctx, tenant, owner)
+			if err != nil {
+				return func() { m.swept(ctx, r, begun, nil, err) }
+			}
+			all = append(all, seen...)
+		}
+		return func() { m.swept(ctx, r, begun, all, nil) }
+	})
+}
+
+// swept compares what the cloud shows with what the ledger knows.
+func (m *Manager) swept(ctx context.Context, r *runner, begun time.Time, seen []cloud.Sighting, err error) {
+	r.list.busy = false
+	if err != nil {
+		if r.list.fails == 0 {
+			m.log.Warn("instances can't be listed; trying again", "runner", r.cfg.Name, "err", err)
+		}
+		r.listError = err.Error()
+		r.list.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+		return
+	}
+	r.list.ok()
+	r.list.next = time.Now().Add(m.jitter(sweepEvery))
+	if len(m.unrecorded) > 0 { // to be seen twice, 30 s apart, without waiting for long
+		r.list.next = time.Now().Add(m.jitter(endedApart))
+	}
+	r.listed, r.listedAt, r.listError = true, begun, ""
+	shown := map[string]bool{}
+	for _, s := range seen {
+		owner, id, ok := fleet.ParseKey(s.Key)
+		if !ok || m.ownerRunner(owner, false) != r {
+			continue // a look-alike: reported by audit, never touched
+		}
+		shown[s.Key] = true
+		if vm := m.machines[s.Key]; vm != nil {
+			m.sighted(vm, s)
+			continue
+		}
+		m.stranger(ctx, r, owner, id, s)
+	}
+	for key, x := range m.unrecorded {
+		if x.runner == r && !shown[key] && !x.busy {
+			delete(m.unrecorded, key)
+		}
+	}
+	m.notShown(r, begun, shown)
+}
+
+// sighted takes a sighting of a recorded instance.
+func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
+	vm.missing = 0
+	if len(vm.rec.Handle) > 0 && !bytes.Equal(vm.rec.Handle, s.Handle) {
+		m.twin(vm, s)
+		return
+	}
+	if vm.job == nil || s.Life != cloud.LifeEnded || vm.rec.State != fleet.InstanceStarted {
+		return
+	}
+	j := vm.job
+	if j.rec.State != fleet.JobStarting && j.rec.State != fleet.JobRunning {
+		return
+	}
+	j.hint = true // the sub-runner has probably reported: ask
+	now := time.Now()
+	if j.ended.first.IsZero() {
+		j.ended.first = now
+	}
+	j.ended.last = now
+}
+
+// notShown looks after instances that the list should have shown: after three such
+// lists the instance itself is asked for; only the platform's own "not found" counts.
+func (m *Manager) notShown(r *runner, begun time.Time, shown map[string]bool) {
+	lost := 0
+	for _, vm := range m.machines {
+		if vm.runner == r && vm.shouldShow(begun) && !shown[vm.rec.Key] {
+			lost++
+		}
+	}
+	if lost >= emptySuspicious && len(shown) == 0 {
+		m.fuse.blow(m, "the cloud shows none of our instances, the ledger several")
+		return
+	}
+	for _, vm := range m.machineList() {
+		if vm.runner == r && vm.shouldShow(begun) && !shown[vm.rec.Key] {
+			vm.missing++
+		}
+	}
+}
+
+// checkMissing asks for an instance that several lists did not show.
+func (m *Manager) checkMissing(ctx context.Context, vm *machine) {
+	ref, err := vm.ref()
+	if err != nil {
+		return
+	}
+	vm.busy = true
+	m.do(ctx, "check missing", callTimeout, func(ctx context.Context) event {
+		_, err := vm.runner.prov.Inspect(ctx, ref)
+		return func() {
+			vm.busy = false
+			switch {
+			case errors.Is(err, fleet.ErrNotFound):
+				m.log.Warn("an instance vanished", "instance", vm.rec.Key)
+				m.gone(ctx, vm)
+			case err != nil:
+				vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+			default:
+				vm.missing = 0
+			}
+		}
+	})
+}
+
+// shouldShow tells whether a list begun then has to show the instance.
+func (vm *machine) shouldShow(begun time.Time) bool {
+	return (vm.rec.State == fleet.InstanceCreated || vm.rec.State == fleet.InstanceStarted) &&
+		!vm.rec.CreatedAt.IsZero() && begun.Sub(vm.rec.CreatedAt) > vm.runner.prov.Describe().Settle
+}

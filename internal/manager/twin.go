@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"heptapod-paas-runner/internal/cloud"
+)
+
+// twin notes a second instance under a recorded key: a create whose answer was lost
+// took effect after all, later than the platform's settle time. The recorded one is the
+// job's; the other was never started by us and goes, as ours.
+func (m *Manager) twin(vm *machine, s cloud.Sighting) {
+	if s.Life != cloud.LifeCreated || time.Since(s.CreatedAt) < youngest {
+		return
+	}
+	if vm.twin == nil || !bytes.Equal(vm.twin.Handle, s.Handle) {
+		m.log.Warn("two instances carry one key; the one that was not started goes", "instance", s.Key)
+	}
+	vm.twin = &s
+}
+
+// destroyTwin removes a twin, at most one call at a time; the next list shows whether
+// it is gone.
+func (m *Manager) destroyTwin(ctx context.Context, vm *machine) {
+	if vm.twin == nil || !vm.twinLane.idle() {
+		return
+	}
+	ref, err := vm.ref()
+	if err != nil {
+		return
+	}
+	ref.Handle = vm.twin.Handle
+	vm.twinLane.busy = true
+	m.do(ctx, "destroy twin", callTimeout, func(ctx context.Context) event {
+		err := vm.runner.prov.Destroy(ctx, ref)
+		return func() {
+			vm.twinLane.busy = false
+			if err != nil {
+				vm.twinLane.failed(m, retryBase, deleteCap, 0)
+				return
+			}
+			vm.twinLane.ok()
+			vm.twin = nil
+		}
+	})
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+)
+
+// idleWake bounds how long the loop sleeps without an event.
+const idleWake = time.Minute
+
+// nextWake is when the next thing falls due that no event announces.
+func (m *Manager) nextWake() time.Time {
+	w := waker{now: m.stepAt, at: m.stepAt.Add(idleWake)}
+	if !m.brokenSince.IsZero() {
+		w.add(m.nextRepair)
+	}
+	for _, l := range m.unrecordable {
+		w.lane(&l.lane)
+	}
+	if !m.brokenSince.IsZero() {
+		return w.at
+	}
+	for _, r := range m.runners {
+		if r.polling == nil && r.why.OK() {
+			w.add(r.nextPoll)
+		}
+		w.lane(&r.flavorLane)
+		w.lane(&r.list)
+	}
+	for _, vm := range m.machines {
+		if !vm.resting() {
+			w.lane(&vm.lane)
+		}
+		if vm.twin != nil {
+			w.lane(&vm.twinLane)
+		}
+	}
+	for _, j := range m.jobs {
+		m.jobWake(&w, j)
+	}
+	if m.cfg.MinBetweenLaunches > 0 {
+		w.add(m.lastLaunch.Add(m.cfg.MinBetweenLaunches))
+	}
+	return w.at
+}
+
+// jobWake adds the times at which a job's state has a limit, and its retries.
+func (m *Manager) jobWake(w *waker, j *job) {
+	w.lane(&j.status)
+	if j.rec.State != fleet.JobFinished {
+		w.lane(&j.trace)
+	}
+	watch := j.runner.cfg.TraceWatch.Timeout + time.Millisecond
+	switch j.rec.State {
+	case fleet.JobWaiting:
+		w.add(j.rec.AcquiredAt.Add(m.cfg.MaxParked + time.Millisecond))
+	case fleet.JobLaunching:
+		w.add(j.rec.LaunchingAt.Add(watch))
+	case fleet.JobStarting:
+		if j.vm != nil && !j.vm.rec.StartedAt.IsZero() {
+			w.add(j.vm.rec.StartedAt.Add(watch))
+		}
+		w.add(j.rec.StartingAt.Add(watch))
+	case fleet.JobRunning:
+		if !j.rec.CancelAt.IsZero() {
+			w.add(j.rec.CancelAt.Add(cancelGrace + time.Millisecond))
+		}
+	}
+}
+
+// resting tells whether only its job's next state makes the instance need a call.
+func (vm *machine) resting() bool {
+	switch vm.rec.State {
+	case fleet.InstanceKept:
+		return true
+	case fleet.InstanceStarted:
+		return vm.wanted()
+	case fleet.InstanceCreated:
+		return vm.wanted() && vm.job.rec.State == fleet.JobLaunching
+	}
+	return false
+}
+
+// waker keeps the earliest time that is still to come. What is past is not a reason to
+// wake: the step that just ran has seen it. Past means before the step began, so that
+// nothing that fell due while it ran is overlooked.
+type waker struct {
+	now, at time.Time
+}
+
+func (w *waker) add(t time.Time) {
+	if t.After(w.now) && t.Before(w.at) {
+		w.at = t
+	}
+}
+
+func (w *waker) lane(l *lane) {
+	if !l.busy {
+		w.add(l.next)
+	}
+}
