@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"heptapod-paas-runner/internal/fleet"
+)
+
+const namespace = "heptapod_paas_runner"
+
+// results are the ends of jobs that are always shown, if only as 0.
+var results = []string{"success", "failed", "canceled", "unknown"}
+
+// collector makes the service's own metrics out of one picture for each scrape. Every
+// metric is listed in docs/metrics.md.
+type collector struct {
+	server *Server
+
+	build, ready, used, quota      *prometheus.Desc
+	concurrent, concurrentLimit    *prometheus.Desc
+	provisioning, provisioningMax  *prometheus.Desc
+	jobs, instances, strangers     *prometheus.Desc
+	closed, pollFailures, fuseDown *prometheus.Desc
+}
+
+// metrics gives the handler of /metrics, on a registry of its own.
+func (s *Server) metrics() http.Handler {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newCollector(s), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8})
+}
+
+func newCollector(s *Server) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	}
+	return &collector{
+		server:          s,
+		build:           desc("build_info", "Constant 1, with the version of the program.", "version", "goversion"),
+		ready:           desc("ready", "1 when the service takes jobs, as /readyz says."),
+		used:            desc("weight_used", "Weight of all instances that are not confirmed absent (I3)."),
+		quota:           desc("weight_quota", "Weight allowed at once."),
+		concurrent:      desc("open_jobs", "Jobs that are not closed."),
+		concurrentLimit: desc("open_jobs_limit", "Jobs allowed at once (`concurrent`)."),
+		provisioning:    desc("provisioning", "Instances that do not run their job yet."),
+		provisioningMax: desc("provisioning_limit", "Instances allowed to be starting at once."),
+		jobs:            desc("jobs", "Open jobs by state.", "state"),
+		instances:       desc("instances", "Instances that are not confirmed absent, by state.", "state"),
+		strangers:       desc("strangers", "Instances with a key of ours that no record explains."),
+		closed:          desc("jobs_total", "Jobs closed since the start, by result.", "result"),
+		pollFailures:    desc("poll_failures", "Job requests that failed in a row, by runner.", "runner"),
+		fuseDown:        desc("fuse_blown", "1 when a fuse stops the destruction of unrecorded instances (I4)."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.build, c.ready, c.used, c.quota, c.concurrent, c.concurrentLimit, c.provisioning, c.provisioningMax,
+		c.jobs, c.instances, c.strangers, c.closed, c.pollFailures, c.fuseDown,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. A manager that does not answer fails the
+// scrape: stale figures would hide it.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	status, err := c.server.ask(context.Background())
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(c.ready, err)
+		return
+	}
+	gauge(c.build, 1, c.server.cfg.Version, runtime.Version())
+	gauge(c.ready, flag(status.Ready))
+	gauge(c.used, weight(status.Quota.Used))
+	gauge(c.quota, weight(status.Quota.Total))
+	gauge(c.concurrent, float64(status.Concurrent.Used))
+	gauge(c.concurrentLimit, float64(status.Concurrent.Limit))
+	gauge(c.provisioning, float64(status.Provisioning.Used))
+	gauge(c.provisioningMax, float64(status.Provisioning.Limit))
+	gauge(c.strangers, float64(len(status.Strangers)))
+	gauge(c.fuseDown, flag(status.Fuse != ""))
+	for state, n := range jobCounts(status.Jobs) {
+		gauge(c.jobs, float64(n), state)
+	}
+	for state, n := range instanceCounts(status.Instances) {
+		gauge(c.instances, float64(n), state)
+	}
+	for result, n := range resultCounts(status.Results) {
+		ch <- prometheus.MustNewConstMetric(c.closed, prometheus.CounterValue, float64(n), result)
+	}
+	for runner, n := range failureCounts(status.Runners) {
+		gauge(c.pollFailures, float64(n), runner)
+	}
+}
+
+func jobCounts(jobs []Job) map[string]int {
+	out := map[string]int{}
+	for _, s := range fleet.JobStates() {
+		out[string(s)] = 0
+	}
+	for _, j := range jobs {
+		out[j.State]++
+	}
+	return out
+}
+
+func instanceCounts(instances []Instance) map[string]int {
+	out := map[string]int{}
+	for _, s := range fleet.InstanceStates() {
+		out[string(s)] = 0
+	}
+	for _, i := range instances {
+		out[i.State]++
+	}
+	return out
+}
+
+func resultCounts(closed map[string]int) map[string]int {
+	out := map[string]int{}
+	for _, r := range results {
+		out[r] = 0
+	}
+	for r, n := range closed {
+		out[r] = n
+	}
+	return out
+}
+
+// failureCounts adds up runners of one name, which would be the same series.
+func failureCounts(runners []Runner) map[string]int {
+	out := map[string]int{}
+	for _, r := range runners {
+		out[r.Name] += r.PollFailures
+	}
+	return out
+}
+
+func flag(on bool) float64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// weight reads a weight of the wire; what is no number shows as 0.
+func weight(s string) float64 {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return 0
+	}
+	return v
+}
