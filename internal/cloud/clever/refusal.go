@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package clever
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/secret"
+)
+
+// Ids of Clever Cloud's errors that mean something to us.
+const (
+	idNoApplication = 4004 // the application does not exist
+	idNoVersion     = 9017 // the instance type and version do not exist (any more)
+)
+
+// maxMessage is how much of a foreign message is repeated.
+const maxMessage = 300
+
+// refusedError is an answer that is not a success. ID is 0 and Message empty when
+// the body was not Clever Cloud's own.
+type refusedError struct {
+	Status  int
+	ID      int
+	Message string
+}
+
+// Error implements error.
+func (e *refusedError) Error() string {
+	text := "answered " + strconv.Itoa(e.Status)
+	if e.ID != 0 {
+		text += fmt.Sprintf(", error %d", e.ID)
+	}
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// hasID tells whether err is a refusal with Clever Cloud's own error id.
+func hasID(err error, status, id int) bool {
+	e, ok := errors.AsType[*refusedError](err)
+	return ok && e.Status == status && e.ID == id
+}
+
+// refusal reads an answer that is not a success and gives it its class.
+func refusal(r request, res *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxError)) // a broken error body is none of theirs
+	e, own := readRefusal(res.StatusCode, body, r.token)
+	failed := &fleet.CallError{
+		Class:      classOfStatus(r, e.Status, own),
+		RetryAfter: retryAfter(res.Header.Get("Retry-After")),
+	}
+	var err error = e
+	switch {
+	case own && e.Status == http.StatusNotFound && e.ID == idNoApplication:
+		err = fmt.Errorf("%w: %w", fleet.ErrNotFound, e)
+	case own && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		err = fmt.Errorf("%w: %w", fleet.ErrUnauthorized, e)
+	}
+	if own && e.Message != "" {
+		failed.UserText = "Clever Cloud refused it: " + e.Message
+	}
+	failed.Err = fmt.Errorf("%s: %s %s: %w", r.what, r.method, r.path, err)
+	return failed
+}
+
+// classOfStatus is the table of the provisioner contract.
+func classOfStatus(r request, status int, own bool) fleet.Class {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return fleet.Transient
+	case status >= 500, status == http.StatusRequestTimeout:
+		return r.lost()
+	case status >= 400 && own:
+		return fleet.Permanent
+	}
+	return fleet.Unknown // a proxy's page, a redirect, anything else
+}
+
+// readRefusal tells apart what Clever Cloud says itself ({id, message, type})
+// from what something on the way says.
+func readRefusal(status int, body []byte, token secret.String) (e *refusedError, own bool) {
+	var wire struct {
+		ID      *int   `json:"id"`
+		Message string `json:"message"`
+		Type    string `json:"type"`
+	}
+	e = &refusedError{Status: status}
+	if json.Unmarshal(body, &wire) != nil || wire.Message == "" || (wire.ID == nil && wire.Type != "error") {
+		return e, false
+	}
+	if wire.ID != nil {
+		e.ID = *wire.ID
+	}
+	e.Message = plain(wire.Message, token)
+	return e, true
+}
+
+// plain makes one short line without markup of a foreign text, and takes our
+// credential out of it should the other side repeat it.
+func plain(text string, token secret.String) string {
+	if !token.Empty() {
+		text = strings.ReplaceAll(text, token.Reveal(), secret.Redacted)
+	}
+	var b strings.Builder
+	tag, blank := false, false
+	for _, c := range text {
+		switch {
+		case c == '<':
+			tag = true
+		case c == '>' && tag:
+			tag, blank = false, true
+		case tag:
+		case unicode.IsSpace(c) || !unicode.IsPrint(c):
+			blank = true
+		default:
+			if blank && b.Len() > 0 {
+				b.WriteByte(' ')
+			}
+			b.WriteRune(c)
+			blank = false
+		}
+		if b.Len() >= maxMessage {
+			return b.String() + "…"
+		}
+	}
+	return b.String()
+}
+
+// retryAfter reads the header's two forms; 0 when it says nothing.
+func retryAfter(value string) time.Duration {
+	const longest = 24 * 60 * 60
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return time.Duration(min(max(seconds, 0), longest)) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(time.Until(at), 0), longest*time.Second)
+	}
+	return 0
+}
