@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make demo        build, and see the whole system at work on this computer
+# make test        all tests, with the race detector; installs what they need, as root
+# make test-short  the quick ones; needs nothing but Go
+# make lint        the linter, in the version that tools.mod pins
+# make help        everything else
+
+GO ?= go
+# What a person waits for is shown (-v); what was built says from which commit.
+STAMP := $(shell git status --porcelain >/dev/null 2>&1 && echo true || echo false)
+BUILD = CGO_ENABLED=0 $(GO) build -v -trimpath -buildvcs=$(STAMP)
+SMALL = -ldflags "-s -w"
+FUZZTIME ?= 10s
+# An instance downloads the relay before it can begin.
+RELAY_MAX = 8388608
+
+.PHONY: help
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
+	@echo "make build       bin/heptapod-paas-runner and bin/paas-relay for this computer"
+	@echo "make cross       the same for linux/amd64, linux/arm64 and darwin/arm64, in dist/"
+	@echo "make fuzz        every fuzz target for FUZZTIME=$(FUZZTIME)"
+	@echo "make ci          what .ci/run does on a clean checkout"
+	@echo "make clean"
+
+.PHONY: build
+build:
+	@echo "building bin/paas-relay"
+	@$(BUILD) $(SMALL) -o bin/paas-relay ./cmd/paas-relay
+	@echo "building bin/heptapod-paas-runner (the first time takes a minute or two: it compiles SQLite)"
+	@$(BUILD) -o bin/heptapod-paas-runner ./cmd/heptapod-paas-runner
+
+.PHONY: demo
+demo: build
+	bin/heptapod-paas-runner demo
+
+.PHONY: test
+test:
+	@./.ci/need bash git gcc
+	$(GO) test -race -shuffle=on ./...
+
+.PHONY: test-short
+test-short:
+	$(GO) test -short -shuffle=on ./...
+
+.PHONY: lint
+lint: bin/golangci-lint
+	bin/golangci-lint run
+
+bin/golangci-lint: tools.mod tools.sum
+	@echo "building bin/golangci-lint (the first time takes two minutes)"
+	@$(GO) build -modfile=tools.mod -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: cross
+cross:
+	@for target in linux/amd64 linux/arm64 darwin/arm64; do \
+		os=$${target%/*} arch=$${target#*/}; \
+		echo "building dist/$$os-$$arch"; \
+		GOOS=$$os GOARCH=$$arch $(BUILD) $(SMALL) -o dist/$$os-$$arch/ ./cmd/heptapod-paas-runner ./cmd/paas-relay || exit 1; \
+		size=$$(wc -c < dist/$$os-$$arch/paas-relay); \
+		test $$size -le $(RELAY_MAX) || { echo "paas-relay has $$size bytes, more than $(RELAY_MAX)"; exit 1; }; \
+	done
+
+.PHONY: fuzz
+fuzz:
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: ci
+ci:
+	bash .ci/run
+
+.PHONY: clean
+clean:
+	rm -rf bin dist
