@@ -58,7 +58,7 @@ func fetch(ctx context.Context, target Target, branch string) ([]fleet.File, err
 		return nil, permanent(fmt.Errorf("the branch: %w", fleet.ErrNotFound))
 	}
 	hash := refs.References[ref.String()]
-	request := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
+	request := packp.NewUploadPackRequest() // no side band: the answer is the pack and nothing else
 	request.Wants = []plumbing.Hash{hash}
 	response, err := session.UploadPack(ctx, request)
 	if err != nil {
