@@ -22,8 +22,8 @@ const (
 	defaultCallTimeout = 30 * time.Second
 	defaultPollTimeout = 70 * time.Second // a long poll is held for up to 50 s
 
-	// maxAnswer bounds the body of every answer but a granted job.
-	maxAnswer = 64 << 10
+	maxPayload = 16 << 20 // bounds a granted job; real ones have some tens of kilobytes
+	maxAnswer  = 1 << 20  // bounds the body of every other answer
 )
 
 // Config says which coordinator and how to reach it. Only URL is required.
@@ -96,7 +96,6 @@ type call struct {
 	body        []byte
 
 	timeout time.Duration
-	limit   int64 // of the answer's body
 	// grants is the status whose body is read even if the caller stops waiting, 0 = none.
 	grants int
 	// repeatable: doing it twice is the same as doing it once.
@@ -130,18 +129,20 @@ func (c *Client) do(ctx context.Context, in call) (*answer, error) {
 		return nil, in.lost(cmp.Or(context.Cause(work), err))
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing is left to lose
+	limit := int64(maxAnswer)
 	if in.grants != 0 && resp.StatusCode == in.grants {
 		// From here on the job is ours: a caller that gives up must not cost it.
 		unlink()
 		clock.Reset(c.callTimeout)
+		limit = maxPayload
 	}
 	out := &answer{status: resp.StatusCode, header: resp.Header}
-	out.body, err = io.ReadAll(io.LimitReader(resp.Body, in.limit+1))
+	out.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil:
 		out.bodyErr = cmp.Or(context.Cause(work), err)
-	case int64(len(out.body)) > in.limit:
-		out.body, out.bodyErr = out.body[:in.limit], fmt.Errorf("longer than %d bytes", in.limit)
+	case int64(len(out.body)) > limit:
+		out.body, out.bodyErr = out.body[:limit], fmt.Errorf("longer than %d bytes", limit)
 	}
 	return out, nil
 }

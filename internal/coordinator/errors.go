@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -96,11 +97,16 @@ func (in call) wrap(err error) error {
 
 func (in call) name() string { return in.method + " " + apiPrefix + in.path }
 
-// scrub removes the call's token, which a server may echo, and control characters.
+// tokenShape is what tokens of GitLab and JSON web tokens look like.
+var tokenShape = regexp.MustCompile(`\b(gl[a-z]{2,8}-|eyJ)[\w.=~-]{8,}`)
+
+// scrub removes the call's token, which a server may echo, whatever else looks like a
+// token, and control characters.
 func (in call) scrub(text string) string {
 	if !in.token.Empty() {
 		text = strings.ReplaceAll(text, in.token.Reveal(), secret.Redacted)
 	}
+	text = tokenShape.ReplaceAllString(text, secret.Redacted)
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -183,6 +189,9 @@ func (a *answer) message() string {
 	}
 	if a.html() {
 		return "an HTML page, not an answer of a coordinator: a proxy or a login page, or `url` is wrong"
+	}
+	if a.status < 300 {
+		return "" // it may be a job, with all its secrets
 	}
 	var body struct {
 		Message json.RawMessage `json:"message"`

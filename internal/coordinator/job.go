@@ -34,7 +34,7 @@ func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, er
 	in := call{
 		method: http.MethodGet, path: "/job",
 		tokenHeader: "Job-Token", token: token, accept: "application/json",
-		timeout: c.callTimeout, limit: 1 << 20, repeatable: true,
+		timeout: c.callTimeout, repeatable: true,
 	}
 	a, err := c.do(ctx, in)
 	if err != nil {
@@ -47,7 +47,7 @@ func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, er
 		Status string `json:"status"`
 	}
 	if a.bodyErr != nil {
-		return "", in.unusable("its body ends early: %w", a.bodyErr)
+		return "", in.unusable("its body is cut: %w", a.bodyErr)
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return "", in.unusable("its body is not the JSON of a job: %s", jsonFault(err))

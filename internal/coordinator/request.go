@@ -12,9 +12,6 @@ import (
 	"heptapod-paas-runner/internal/secret"
 )
 
-// maxPayload bounds a granted job; real ones have some tens of kilobytes.
-const maxPayload = 32 << 20
-
 // RunnerCall is one job request of one runner.
 type RunnerCall struct {
 	Token      secret.String
@@ -50,7 +47,7 @@ func (c *Client) Request(ctx context.Context, rc RunnerCall) (Grant, error) {
 		method: http.MethodPost, path: "/jobs/request",
 		tokenHeader: "Runner-Token", token: rc.Token,
 		contentType: "application/json", accept: "application/json", body: body,
-		timeout: c.pollTimeout, limit: maxPayload, grants: http.StatusCreated,
+		timeout: c.pollTimeout, grants: http.StatusCreated,
 	}
 	a, err := c.do(ctx, in)
 	if err != nil {
@@ -70,12 +67,14 @@ func (c *Client) Request(ctx context.Context, rc RunnerCall) (Grant, error) {
 // granted makes a payload of a 201. The content type is not asked about: a job
 // that can be read is a job, and it can't be handed back.
 func (in call) granted(a *answer) (*Payload, error) {
-	p, err := ParsePayload(a.body)
+	var err error
 	if a.bodyErr != nil {
-		p, err = nil, unreadable(a.body, "its body ends early: "+in.scrub(a.bodyErr.Error()))
-	}
-	if err == nil {
-		return p, nil
+		err = unreadable(a.body, "its body is cut: "+in.scrub(a.bodyErr.Error()))
+	} else {
+		var p *Payload
+		if p, err = ParsePayload(a.body); err == nil {
+			return p, nil
+		}
 	}
 	if _, ok := errors.AsType[*UnreadableError](err); ok {
 		return nil, &fleet.CallError{Class: fleet.Unknown, Err: in.wrap(err)}

@@ -40,7 +40,7 @@ func (c *Client) AppendTrace(ctx context.Context, id int64, token secret.String,
 		tokenHeader: "Job-Token", token: token,
 		contentType: "text/plain", body: data,
 		rangeHeader: fmt.Sprintf("%d-%d", offset, offset+int64(len(data))-1),
-		timeout:     c.callTimeout, limit: maxAnswer, repeatable: true,
+		timeout:     c.callTimeout, repeatable: true,
 	}
 	a, err := c.do(ctx, in)
 	if err != nil {

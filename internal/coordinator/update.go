@@ -63,7 +63,7 @@ func (c *Client) Update(ctx context.Context, id int64, token secret.String, u Up
 		method: http.MethodPut, path: "/jobs/" + strconv.FormatInt(id, 10),
 		tokenHeader: "Job-Token", token: token,
 		contentType: "application/json", body: raw,
-		timeout: c.callTimeout, limit: maxAnswer, repeatable: true,
+		timeout: c.callTimeout, repeatable: true,
 	}
 	a, err := c.do(ctx, in)
 	switch {
