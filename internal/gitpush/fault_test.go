@@ -273,19 +273,19 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // The pack leaves, but the connection breaks in the middle of it.
 func TestCutInTheMiddleOfThePack(t *testing.T) {
 	t.Parallel()
-	good := newGoGitServer()
-	s := httptest.NewServer(&faulty{good: good, post: func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.CopyN(io.Discard, r.Body, 50_000)
-		panic(http.ErrAbortHandler)
-	}})
-	defer s.Close()
-	files := []fleet.File{{Path: "big", Data: noise(8 << 20)}}
-	if err := Push(t.Context(), targetOf(s), "master", files, "m"); err == nil || fleet.ClassOf(err) != fleet.Unknown {
-		t.Errorf("%v: %v", fleet.ClassOf(err), err)
-	}
-	if _, ok, err := Head(t.Context(), targetOf(s), "master"); ok || err != nil {
-		t.Errorf("half a pack made a branch: %v, %v", ok, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		target := newMemoryServer(t, &faulty{good: newGoGitServer(), post: func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.CopyN(io.Discard, r.Body, 50_000)
+			panic(http.ErrAbortHandler)
+		}}).target(t)
+		files := []fleet.File{{Path: "big", Data: noise(1 << 20)}}
+		if err := Push(t.Context(), target, "master", files, "m"); err == nil || fleet.ClassOf(err) != fleet.Unknown {
+			t.Errorf("%v: %v", fleet.ClassOf(err), err)
+		}
+		if _, ok, err := Head(t.Context(), target, "master"); ok || err != nil {
+			t.Errorf("half a pack made a branch: %v, %v", ok, err)
+		}
+	})
 }
 
 func TestRedirectsCarryNoCredential(t *testing.T) {
