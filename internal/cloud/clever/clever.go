@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
+	"heptapod-paas-runner/internal/gitpush"
 )
 
 // Config holds the settings of one runner's Clever Cloud. Zero values mean what
@@ -43,6 +44,7 @@ type Config struct {
 type Deps struct {
 	Transport http.RoundTripper // nil = one of its own
 	Auth      Authenticator     // nil = Scheme("token")
+	Packs     *gitpush.Cache    // shared by provisioners to compress the relay once; nil = one of its own
 }
 
 // Provisioner implements cloud.Provisioner.
@@ -50,6 +52,7 @@ type Provisioner struct {
 	cfg      Config
 	api      api
 	git      *http.Client
+	packs    *gitpush.Cache
 	versions *cache[string]
 	sizes    *cache[[]size]
 	repos    *repositories
@@ -76,10 +79,15 @@ func New(cfg Config, deps Deps) (*Provisioner, error) {
 	if deps.Auth != nil {
 		auth = deps.Auth
 	}
+	packs := deps.Packs
+	if packs == nil {
+		packs = &gitpush.Cache{}
+	}
 	return &Provisioner{
 		cfg:      cfg,
 		api:      api{base: cfg.APIURL, http: client, auth: auth, timeout: cfg.CallTimeout},
 		git:      client,
+		packs:    packs,
 		versions: newCache[string](),
 		sizes:    newCache[[]size](),
 		repos:    &repositories{urls: map[string]string{}},

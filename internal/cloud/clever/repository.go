@@ -59,7 +59,9 @@ func (p *Provisioner) repository(ctx context.Context, ref cloud.Ref) (gitpush.Ta
 	if err := p.checkDeployURL(deploy); err != nil {
 		return gitpush.Target{}, &fleet.CallError{Class: fleet.Permanent, Err: err}
 	}
-	return gitpush.Target{URL: deploy, User: p.cfg.AuthUser, Password: ref.Tenant.Token, HTTP: p.git}, nil
+	return gitpush.Target{
+		URL: deploy, User: p.cfg.AuthUser, Password: ref.Tenant.Token, HTTP: p.git, Packs: p.packs,
+	}, nil
 }
 
 func (p *Provisioner) findRepo(ctx context.Context, h handle, ref cloud.Ref) (string, error) {
