@@ -68,7 +68,7 @@ func refusal(r request, res *http.Response) error {
 		err = fmt.Errorf("%w: %w", fleet.ErrUnauthorized, e)
 	}
 	if own && e.Message != "" {
-		failed.UserText = "Clever Cloud refused it: " + e.Message
+		failed.UserText = "Clever Cloud says: " + e.Message
 	}
 	failed.Err = fmt.Errorf("%s: %s %s: %w", r.what, r.method, r.path, err)
 	return failed
