@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config reads the configuration file: the TOML file of gitlab-runner with the
+// keys of this program among it. Known keys are typed and checked; the keys of
+// [[runners]] that are not ours are kept as they are, for the sub-runner. It makes no
+// outside call. The one idea: everything that is wrong with a file is said at once, each
+// problem with its line, what was found and what is allowed.
+package config
+
+import (
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/secret"
+)
+
+// Config is a valid configuration file.
+type Config struct {
+	Path      string
+	StateFile string // absolute
+
+	Concurrent                 int           // jobs at once over all runners
+	CheckInterval              time.Duration // between two polls of a coordinator that has no job
+	JobProgressInterval        time.Duration // between two questions about a running job
+	MaxProvisioning            int           // instances not yet running a job at once
+	MaxParked                  time.Duration // how long an acquired job may wait for room
+	MinBetweenLaunches         time.Duration
+	KeepFinished               bool // nothing is decommissioned
+	DecommissionLaunchFailures bool
+	Quota                      Quota
+
+	ListenAddress string        // of the status listener; "" = none
+	ListenToken   secret.String // asked for by the API on an address that is not loopback
+	AdvertiseURL  string        // where instances reach the listener; "" = they don't
+	LogLevel      string        // debug, info, warn or error; "" = info
+	LogFormat     string        // text or json; "" = text
+	RelayPath     string        // the paas-relay binary; "" = beside this program
+	RelayImage    string        // an image that holds it instead
+
+	Runners  []Runner
+	Warnings []string // file:line: text; nothing that keeps the service from starting
+}
+
+// Quota says how the weighted quota is computed: the weight of so many jobs of a flavor.
+type Quota struct {
+	ReferenceRunner, ReferenceFlavor string
+	ReferenceJobs                    int
+}
+
+// Runner is one [[runners]] section.
+type Runner struct {
+	Line     int // of its header
+	Name     string
+	URL      string // as written
+	Token    secret.String
+	Owner    fleet.Owner // computed from token and URL, or paas_owner
+	Executor string
+
+	Coordinator        string // the URL in its normal form
+	Limit              int    // of this runner's open jobs; 0 = none
+	RequestConcurrency int
+	TLSCAFile          string
+	TLSCertFile        string
+	TLSKeyFile         string
+
+	StrictAdmission bool   // ask only while the largest flavor would fit
+	SubRunner       string // ModeRelay or ModeExec
+	MainImage       string
+	RelaySubnet     string // of the network that the relay makes; "" = Docker chooses
+	TraceWatch      TraceWatch
+	Clever          Clever
+
+	// Forward is the section without this program's keys, for the sub-runner.
+	Forward map[string]any
+}
+
+// TraceWatch limits how long a launched job may stay without output.
+type TraceWatch struct {
+	Token    secret.String // optional: the job's own token is enough
+	Timeout  time.Duration
+	PollStep time.Duration
+}
+
+// Clever holds the keys of the executor clever-docker.
+type Clever struct {
+	APIURL, Zone, DefaultFlavor, MaxFlavor       string
+	FlavorContext, FlavorNamePrefix, VariantUUID string
+	AuthUser, OrgaID                             string
+	Token                                        secret.String
+	RepoTimeout, RepoWaitStep                    time.Duration
+	ExtraEnv                                     map[string]string
+
+	MultiTenant                         bool
+	NamespaceToken                      secret.String
+	OrgaIDAttribute, OrgaTokenAttribute string
+}
+
+// The ways in which a job is run on its instance (`sub_runner`).
+const (
+	ModeRelay = "relay"
+	ModeExec  = "exec-fetched-job"
+)
+
+// DefaultMainImage is the image of Heptapod Runner that instances are built from.
+const DefaultMainImage = "registry.heptapod.net:443/heptapod/heptapod-runner/runner:0.7.0"

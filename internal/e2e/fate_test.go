@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+)
+
+var errPower = errors.New("the power is cut")
+
+// fate watches one life of the service pass its crash points and cuts the power at one
+// of them. From then on nothing that the life does has an effect.
+type fate struct {
+	mu     sync.Mutex
+	target string // name of the point to cut at; "" = never
+	seen   map[string]int
+	trail  *[]string // of all lives of a world
+	kill   context.CancelFunc
+	dead   bool
+}
+
+// Point implements store.Hook: commits are crash points.
+func (f *fate) Point(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dead {
+		return errPower
+	}
+	f.seen[name]++
+	full := fmt.Sprintf("%s#%d", name, f.seen[name])
+	*f.trail = append(*f.trail, fmt.Sprintf("%s %s", time.Now().Format("15:04:05.000000"), full))
+	if full != f.target {
+		return nil
+	}
+	f.dead = true
+	f.kill()
+	return errPower
+}
+
+// wire is the life's way to the network; each call has a crash point before it is sent
+// and one after it took effect.
+type wire struct {
+	fate *fate
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	name := callName(r)
+	if err := w.fate.Point(name + "/before"); err != nil {
+		return nil, err
+	}
+	answer, err := w.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.fate.Point(name + "/after"); err != nil {
+		_ = answer.Body.Close()
+		return nil, err
+	}
+	return answer, nil
+}
+
+var appID = regexp.MustCompile(`app_[0-9a-f-]+`)
+
+// callName names an outside call by what it is for, not by ids that differ.
+func callName(r *http.Request) string {
+	name := "call " + r.Method + " " + appID.ReplaceAllString(r.URL.Path, "APP")
+	if r.Header.Get("Content-Range") == "1-1" {
+		name += " (probe)"
+	}
+	return name
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/fleet"
+)
+
+func bare() *Manager {
+	return &Manager{
+		cfg: &config.Config{}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		rng: rand.New(rand.NewPCG(1, 2)), jobs: map[fleet.JobID]*job{}, machines: map[string]*machine{},
+	}
+}
+
+func TestBackoffDoublesToItsCapAndObeysRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := bare(), backoff{}
+		var waits []time.Duration
+		for range 8 {
+			b.failed(m, time.Second, 30*time.Second, 0)
+			waits = append(waits, time.Until(b.next))
+		}
+		for i, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
+			if w := waits[i]; w < want*time.Second || w > want*time.Second*12/10 {
+				t.Errorf("wait %d: %v, want %d s and up to a fifth more", i, w, want)
+			}
+		}
+		if b.failed(m, time.Second, time.Minute, 10*time.Minute); time.Until(b.next) < 10*time.Minute {
+			t.Error("Retry-After is not obeyed")
+		}
+		if b.ok(); !b.due() || b.fails != 0 {
+			t.Error("a success does not reset")
+		}
+	})
+}
+
+// The fuse lets max(5, a quarter of the inventory) go in ten minutes, then latches.
+func TestFuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for inventory, want := range map[int]int{0: 5, 20: 5, 40: 10} {
+			m, f := bare(), fuse{}
+			n := 0
+			for f.allow(m, inventory) {
+				n++
+			}
+			if n != want {
+				t.Errorf("inventory %d: %d destructions allowed, want %d", inventory, n, want)
+			}
+			time.Sleep(fuseWindow)
+			if f.allow(m, inventory) || f.blown == "" {
+				t.Error("the fuse does not latch")
+			}
+		}
+		m, slow := bare(), fuse{}
+		for range 20 {
+			if !slow.allow(m, 0) {
+				t.Fatal("one destruction every three minutes blows the fuse")
+			}
+			time.Sleep(3 * time.Minute)
+		}
+	})
+}
+
+// Bare refusals end a job only when they can't be a broken proxy.
+func TestRefusalsMeanEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const url = "https://gitlab.example"
+		world := func(refusedJobs, others int, well bool) (*Manager, *job) {
+			m := bare()
+			m.runners = []*runner{{cfg: config.Runner{Coordinator: url}}}
+			if well {
+				m.runners[0].coordOK = time.Now()
+			}
+			var first *job
+			for i := range refusedJobs + others {
+				j := &job{rec: fleet.Job{JobID: fleet.JobID{Coordinator: url, ID: int64(i + 1)}, State: fleet.JobRunning, AcquiredAt: time.Now(), Timeout: time.Hour}}
+				if i < refusedJobs {
+					j.refused = []time.Time{time.Now()}
+				}
+				if i == 0 {
+					first = j
+				}
+				m.jobs[j.rec.JobID] = j
+			}
+			return m, first
+		}
+		for _, c := range []struct {
+			refused, others int
+			well, want      bool
+		}{
+			{1, 1, false, true}, {1, 9, false, true}, {1, 0, false, false}, {1, 0, true, true},
+			{2, 1, true, false}, {5, 0, true, false}, {5, 5, false, true},
+		} {
+			m, j := world(c.refused, c.others, c.well)
+			if got := m.refusalsMeanEnd(j); got != c.want {
+				t.Errorf("%d of %d refused, coordinator well %v: %v", c.refused, c.refused+c.others, c.well, got)
+			}
+		}
+		m, j := world(2, 0, true)
+		time.Sleep(time.Hour + serverGrace + time.Second)
+		m.runners[0].coordOK = time.Now()
+		if !m.refusalsMeanEnd(j) {
+			t.Error("a job that the coordinator must have ended itself is never given up")
+		}
+	})
+}
+
+func TestTextsAreHarmless(t *testing.T) {
+	nasty := "a\nb\x1b[31mc\rd\u202ee\x00f\tg"
+	line := failureLine(nasty)
+	if strings.Count(line, "\n") != 1 || strings.Count(line, "\x1b") != 2 || strings.ContainsAny(line, "\r\x00\u202e") {
+		t.Errorf("control characters get through: %q", line)
+	}
+	rec := fleet.Job{}
+	say(&runner{cfg: config.Runner{SubRunner: modeExec}}, &rec, "x")
+	if rec.Prefix != "" {
+		t.Error("a line was written before a sub-runner whose offset can't be shifted")
+	}
+	rec.PrefixFrozen = true
+	say(&runner{cfg: config.Runner{SubRunner: modeRelay}}, &rec, "x")
+	if rec.Prefix != "" {
+		t.Error("a frozen prefix grew")
+	}
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+
+	"heptapod-paas-runner/internal/cloud"
+	"heptapod-paas-runner/internal/cloud/clever"
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/coordinator"
+	"heptapod-paas-runner/internal/store"
+)
+
+// Clients makes the outside clients of the runners.
+type Clients struct {
+	Version   string
+	SystemID  string            // from SystemID
+	Transport http.RoundTripper // nil = each client's own
+	Jitter    func() float64    // in [0, 1), for pauses between repeated calls to a cloud
+}
+
+// Coordinator makes a runner's coordinator client.
+func (c Clients) Coordinator(rc config.Runner) (*coordinator.Client, error) {
+	return coordinator.New(coordinator.Config{
+		URL: rc.URL, Version: c.Version, SystemID: c.SystemID, Transport: c.Transport,
+		CAFile: rc.TLSCAFile, CertFile: rc.TLSCertFile, KeyFile: rc.TLSKeyFile,
+	})
+}
+
+// Provisioner makes a runner's provisioner.
+func (c Clients) Provisioner(rc config.Runner) (cloud.Provisioner, error) {
+	if rc.Executor != "clever-docker" {
+		return nil, fmt.Errorf("executor %q is not available in this release", rc.Executor)
+	}
+	cc := rc.Clever
+	p, err := clever.New(clever.Config{
+		APIURL: cc.APIURL, Zone: cc.Zone, FlavorContext: cc.FlavorContext, FlavorNamePrefix: cc.FlavorNamePrefix,
+		VariantUUID: cc.VariantUUID, AuthUser: cc.AuthUser, DefaultFlavor: cc.DefaultFlavor, ExtraEnv: cc.ExtraEnv,
+		RepoTimeout: cc.RepoTimeout, RepoWaitStep: cc.RepoWaitStep,
+	}, clever.Deps{Transport: c.Transport})
+	if err != nil {
+		return nil, err
+	}
+	return cloud.NewRetry(p, c.Jitter, cloud.RetryConfig{}), nil
+}
+
+const systemIDKey = "system_id"
+
+// SystemID gives this manager's persistent name towards coordinators, in the form of
+// gitlab-runner's: made once, kept in the ledger.
+func SystemID(ctx context.Context, ledger Ledger, random io.Reader) (string, error) {
+	snap, err := ledger.Load(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the ledger: %w", err)
+	}
+	if id := snap.Meta[systemIDKey]; id != "" {
+		return id, nil
+	}
+	raw := make([]byte, 6)
+	if _, err := io.ReadFull(random, raw); err != nil {
+		return "", fmt.Errorf("make a system id: %w", err)
+	}
+	id := "r_" + hex.EncodeToString(raw)
+	err = ledger.Commit(ctx, store.Change{Name: "system id", Meta: map[string]string{systemIDKey: id}})
+	if err != nil {
+		return "", fmt.Errorf("record the system id: %w", err)
+	}
+	return id, nil
+}
