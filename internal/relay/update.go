@@ -66,10 +66,12 @@ func (t *trace) put(ctx context.Context, u *update) reply {
 	return r
 }
 
-// deliver sends the rest of the trace, then the final update.
+// deliver sends the rest of the trace, unless that was refused, then the final update.
 func (t *trace) deliver(ctx context.Context, u *update) (reply, error) {
-	if r, err := t.flush(ctx); err != nil || isDown(r.status) {
-		return r, err
+	if !t.refused {
+		if r, err := t.flush(ctx); err != nil || isDown(r.status) {
+			return r, err
+		}
 	}
 	r, err := t.update(ctx, u)
 	if err != nil {
