@@ -135,7 +135,7 @@ func unsent(err error) bool {
 	}
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	_, plain := errors.AsType[tls.RecordHeaderError](err)
-	return untrusted || plain
+	return untrusted || plain || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // unusable is an answer whose status is fine and whose content is not.

@@ -73,7 +73,10 @@ func digits(s string) (int64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil
+	if err != nil {
+		return 0, false // too large
+	}
+	return n, true
 }
 
 // lastUpdate is what to echo next: the answer's value, else the one known so far.

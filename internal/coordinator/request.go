@@ -67,14 +67,12 @@ func (c *Client) Request(ctx context.Context, rc RunnerCall) (Grant, error) {
 // granted makes a payload of a 201. The content type is not asked about: a job
 // that can be read is a job, and it can't be handed back.
 func (in call) granted(a *answer) (*Payload, error) {
-	var err error
+	p, err := ParsePayload(a.body)
+	if err == nil {
+		return p, nil // whole, whatever the connection did after its last brace
+	}
 	if a.bodyErr != nil {
 		err = unreadable(a.body, "its body is cut: "+in.scrub(a.bodyErr.Error()))
-	} else {
-		var p *Payload
-		if p, err = ParsePayload(a.body); err == nil {
-			return p, nil
-		}
 	}
 	if _, ok := errors.AsType[*UnreadableError](err); ok {
 		return nil, &fleet.CallError{Class: fleet.Unknown, Err: in.wrap(err)}
