@@ -174,6 +174,7 @@ func TestForcedKeysAndTheRestUnchanged(t *testing.T) {
 	h := host()
 	h.Forward["Executor"] = "shell"
 	h.Forward["URL"] = "https://elsewhere.test"
+	h.Forward["docker"].(map[string]any)["Network_Mode"] = "host"
 	before := clone(t, h.Forward)
 	got := decode(t, render(t, h)[hostfile.RunnerFile].Data)
 	if diff := cmp.Diff(before, clone(t, h.Forward)); diff != "" {
@@ -182,6 +183,7 @@ func TestForcedKeysAndTheRestUnchanged(t *testing.T) {
 	want := clone(t, h.Forward)
 	delete(want, "Executor")
 	delete(want, "URL")
+	delete(want["docker"].(map[string]any), "Network_Mode")
 	maps.Copy(want, map[string]any{
 		"name": "heptapod-clever", "url": "http://relay.invalid", "executor": "docker",
 		"token": h.StandIn.Reveal(), "clone_url": "https://foss.heptapod.test",

@@ -129,6 +129,23 @@ func TestCreateErrorClasses(t *testing.T) {
 	}
 }
 
+// The credential goes to the configured host only.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 307, 308} {
+		away := reply{status: status, header: http.Header{"Location": {"https://api.test/elsewhere"}}}
+		p := script(map[string][]reply{"POST " + apps: {away}, "GET " + apps: {away}})
+		prov := on(t, p, clever.Config{})
+		_, err := prov.Create(t.Context(), spec)
+		classed(t, "create", err, fleet.Unknown)
+		_, err = prov.List(t.Context(), tenant, owner)
+		classed(t, "list", err, fleet.Unknown)
+		if p.count("GET /elsewhere")+p.count("POST /elsewhere") != 0 {
+			t.Errorf("%d: followed: %q", status, p.calls)
+		}
+	}
+}
+
 func TestRetryAfterIsHandedOn(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]time.Duration{"7": 7 * time.Second, "-1": 0, "soon": 0, "": 0, "999999999": 24 * time.Hour} {

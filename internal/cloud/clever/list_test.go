@@ -224,6 +224,9 @@ func TestCatalogueIsCachedAndSurvivesOutages(t *testing.T) {
 		if price() != 0 || p.count("GET /v2/products/flavors") != 2 {
 			t.Errorf("an outage: %q", p.calls)
 		}
+		if price(); p.count("GET /v2/products/flavors") != 2 {
+			t.Errorf("asked again at once in an outage: %q", p.calls)
+		}
 		time.Sleep(30 * time.Second)
 		if price() != 0.1111 {
 			t.Error("prices did not come back")

@@ -58,6 +58,7 @@ func (h Harness) recovers(t *testing.T, made cloud.Sighting) {
 func startOfLookAlike(t *testing.T, h Harness) {
 	made := h.create(t, owner.Key(1))
 	h.Foreign(owner.Key(12))
+	time.Sleep(time.Minute) // until it could be started
 	stranger, err := h.Provisioner.Inspect(t.Context(), cloud.Ref{Key: owner.Key(12), Tenant: h.Tenant})
 	if err != nil {
 		t.Fatal(err)
