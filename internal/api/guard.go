@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// guard lets pass who may read the service's state.
-func (s *Server) guard(loopback bool, next http.HandlerFunc) http.Handler {
+// guard lets pass who may read the service's state: with a token, who has it; without
+// one, programs of this computer.
+func (s *Server) guard(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !s.cfg.Token.Empty():
@@ -19,8 +20,8 @@ func (s *Server) guard(loopback bool, next http.HandlerFunc) http.Handler {
 				problem(w, http.StatusUnauthorized, "this page needs the token of the status listener as a bearer")
 				return
 			}
-		case !loopback:
-			problem(w, http.StatusForbidden, "the status listener has no token, so this page is served on a loopback address only")
+		case !fromHere(r):
+			problem(w, http.StatusForbidden, "the status listener has no token, so this page is served to its own computer only")
 			return
 		case !localName(r.Host):
 			problem(w, http.StatusForbidden, "the status listener has no token, so this page is served under localhost or a loopback address only")
@@ -49,13 +50,15 @@ func localName(host string) bool {
 	return strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// isLoopback tells whether a listener can be reached from this computer only.
-func isLoopback(addr net.Addr) bool {
-	switch a := addr.(type) {
-	case *net.TCPAddr:
-		return a.IP.IsLoopback()
-	case *net.UnixAddr:
-		return true
+// fromHere tells whether a request comes from this computer, and not from somewhere
+// else through a proxy on it.
+func fromHere(r *http.Request) bool {
+	for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"} {
+		if len(r.Header.Values(header)) > 0 {
+			return false
+		}
 	}
-	return false
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }

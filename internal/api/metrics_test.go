@@ -19,7 +19,7 @@ const ours = "heptapod_paas_runner_"
 // scrape gives the lines of /metrics that are ours, sorted, with the Go version cut out.
 func scrape(t *testing.T, src *source) []string {
 	t.Helper()
-	w := get(newServer(src, "").Handler(true), "GET", "/metrics", nil)
+	w := get(newServer(src, "").Handler(), "GET", "/metrics", nil)
 	if w.Code != 200 {
 		t.Fatalf("got %d %s", w.Code, w.Body)
 	}
@@ -44,7 +44,7 @@ func TestEveryStateIsThereFromTheStart(t *testing.T) {
 
 func TestGoAndProcessMetricsAreThere(t *testing.T) {
 	t.Parallel()
-	body := get(newServer(&source{status: busy()}, "").Handler(true), "GET", "/metrics", nil).Body.String()
+	body := get(newServer(&source{status: busy()}, "").Handler(), "GET", "/metrics", nil).Body.String()
 	for _, want := range []string{"\ngo_goroutines ", "\nprocess_cpu_seconds_total "} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no line %q", strings.TrimSpace(want))

@@ -41,8 +41,8 @@ type Config struct {
 	Version string
 	Log     *slog.Logger
 	// Token, when set, is asked for on /api/v1 as a bearer. Without it /api/v1 is
-	// served to this computer only: not on other addresses, and not under a foreign
-	// host name, which is what a web page in somebody's browser would use.
+	// served to programs of this computer only, and not under a foreign host name,
+	// which is what a web page in somebody's browser would use.
 	Token secret.String
 }
 
@@ -70,7 +70,7 @@ func (s *Server) Run(ctx context.Context) error {
 // Serve serves on a listener, which it closes, until ctx ends; nil then.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
-		Handler:           s.Handler(isLoopback(l.Addr())),
+		Handler:           s.Handler(),
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -95,15 +95,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// Handler gives the routes; loopback tells whether only this computer can reach them.
-func (s *Server) Handler(loopback bool) http.Handler {
+// Handler gives the routes.
+func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.HandleFunc("POST /api/v1/notice", s.notice)
 	guarded := func(pattern string, h http.HandlerFunc) {
-		mux.Handle(pattern, s.guard(loopback, h))
+		mux.Handle(pattern, s.guard(h))
 	}
 	guarded("GET /api/v1/status", s.status)
 	guarded("GET /api/v1/jobs", s.jobs)

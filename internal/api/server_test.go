@@ -102,10 +102,13 @@ func newServer(src *source, token string) *api.Server {
 // get asks a handler for one page.
 func get(h http.Handler, method, target string, body io.Reader, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, body)
-	r.Host = "127.0.0.1:9252"
+	r.Host, r.RemoteAddr = "127.0.0.1:9252", "127.0.0.1:40000"
 	for i := 0; i < len(header); i += 2 {
-		if header[i] == "Host" {
+		switch header[i] {
+		case "Host":
 			r.Host = header[i+1]
+		case "Peer":
+			r.RemoteAddr = header[i+1]
 		}
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -133,8 +136,8 @@ func golden(t *testing.T, name string, got []byte) {
 
 func TestPages(t *testing.T) {
 	t.Parallel()
-	full := newServer(&source{status: busy()}, "").Handler(true)
-	empty := newServer(&source{status: api.Status{Version: "1.2.3", At: start, Reasons: []string{"the quota is not known yet"}}}, "").Handler(true)
+	full := newServer(&source{status: busy()}, "").Handler()
+	empty := newServer(&source{status: api.Status{Version: "1.2.3", At: start, Reasons: []string{"the quota is not known yet"}}}, "").Handler()
 	for _, tc := range []struct {
 		file   string
 		h      http.Handler
@@ -170,7 +173,7 @@ func TestJobsOfOneIDAtTwoCoordinators(t *testing.T) {
 	twin := status.Jobs[0]
 	twin.Coordinator = "https://heptapod.example"
 	status.Jobs = append(status.Jobs, twin)
-	h := newServer(&source{status: status}, "").Handler(true)
+	h := newServer(&source{status: status}, "").Handler()
 	if w := get(h, "GET", "/api/v1/jobs/100001", nil); w.Code != 409 || !strings.Contains(w.Body.String(), "https://heptapod.example") {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
@@ -183,28 +186,31 @@ func TestJobsOfOneIDAtTwoCoordinators(t *testing.T) {
 
 func TestWhoMayRead(t *testing.T) {
 	t.Parallel()
+	const other = "192.0.2.7:40000"
 	for name, tc := range map[string]struct {
-		token    string
-		loopback bool
-		header   []string
-		want     int // of /api/v1/status
+		token  string
+		header []string
+		want   int // of /api/v1
 	}{
-		"loopback is open":                         {"", true, nil, 200},
-		"loopback by name":                         {"", true, []string{"Host", "localhost:9252"}, 200},
-		"loopback, version 6":                      {"", true, []string{"Host", "[::1]:9252"}, 200},
-		"loopback under a foreign name":            {"", true, []string{"Host", "evil.example:9252"}, 403},
-		"loopback under no name":                   {"", true, []string{"Host", ""}, 403},
-		"other address without a token":            {"", false, nil, 403},
-		"other address, no token, some bearer":     {"", false, []string{"Authorization", "Bearer x"}, 403},
-		"other address, no token, empty bearer":    {"", false, []string{"Authorization", "Bearer "}, 403},
-		"token missing":                            {readSecret, false, nil, 401},
-		"token wrong":                              {readSecret, false, []string{"Authorization", "Bearer wrong"}, 401},
-		"token under another scheme":               {readSecret, false, []string{"Authorization", "Basic " + readSecret}, 401},
-		"token right":                              {readSecret, false, []string{"Authorization", "Bearer " + readSecret}, 200},
-		"token right, other name":                  {readSecret, false, []string{"Authorization", "bearer " + readSecret, "Host", "runner.example"}, 200},
-		"a token set is asked for on loopback too": {readSecret, true, nil, 401},
+		"from here":                          {"", nil, 200},
+		"from here, by name":                 {"", []string{"Host", "localhost:9252"}, 200},
+		"from here, version 6":               {"", []string{"Host", "[::1]:9252", "Peer", "[::1]:40000"}, 200},
+		"from here under a foreign name":     {"", []string{"Host", "evil.example:9252"}, 403},
+		"from here under no name":            {"", []string{"Host", ""}, 403},
+		"through a proxy here":               {"", []string{"X-Forwarded-For", "192.0.2.7"}, 403},
+		"from elsewhere":                     {"", []string{"Peer", other}, 403},
+		"from elsewhere as localhost":        {"", []string{"Peer", other, "Host", "localhost"}, 403},
+		"from elsewhere, some bearer":        {"", []string{"Peer", other, "Authorization", "Bearer x"}, 403},
+		"from elsewhere, empty bearer":       {"", []string{"Peer", other, "Authorization", "Bearer "}, 403},
+		"from nowhere":                       {"", []string{"Peer", "@"}, 403},
+		"token missing":                      {readSecret, []string{"Peer", other}, 401},
+		"token wrong":                        {readSecret, []string{"Peer", other, "Authorization", "Bearer wrong"}, 401},
+		"token under another scheme":         {readSecret, []string{"Authorization", "Basic " + readSecret}, 401},
+		"token right":                        {readSecret, []string{"Peer", other, "Authorization", "Bearer " + readSecret}, 200},
+		"token right, foreign name":          {readSecret, []string{"Peer", other, "Authorization", "bearer " + readSecret, "Host", "runner.example"}, 200},
+		"a token that is set is needed here": {readSecret, nil, 401},
 	} {
-		h := newServer(&source{status: busy()}, tc.token).Handler(tc.loopback)
+		h := newServer(&source{status: busy()}, tc.token).Handler()
 		for _, page := range []string{"/api/v1/status", "/api/v1/jobs", "/api/v1/jobs/100001", "/api/v1/instances"} {
 			w := get(h, "GET", page, nil, tc.header...)
 			if w.Code != tc.want {
@@ -243,9 +249,10 @@ func TestNotice(t *testing.T) {
 		"too long":                 {`{"pad":"` + strings.Repeat("x", 8<<10) + `"}`, auth, false, 400},
 		"the manager has ended":    {good, auth, true, 503},
 		"right under another name": {good, append([]string{"Host", "runner.example"}, auth...), false, 204},
+		"right from elsewhere":     {good, append([]string{"Peer", "192.0.2.7:1"}, auth...), false, 204},
 	} {
 		src := &source{status: busy(), down: tc.down}
-		w := get(newServer(src, readSecret).Handler(false), "POST", "/api/v1/notice", strings.NewReader(tc.body), tc.header...)
+		w := get(newServer(src, readSecret).Handler(), "POST", "/api/v1/notice", strings.NewReader(tc.body), tc.header...)
 		if w.Code != tc.want {
 			t.Errorf("%s: got %d %s, want %d", name, w.Code, w.Body, tc.want)
 		}
@@ -262,7 +269,7 @@ func TestASilentManagerIsNotReadyAndStopsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		src := &source{blocked: make(chan struct{})}
-		h := newServer(src, "").Handler(true)
+		h := newServer(src, "").Handler()
 		began := time.Now()
 		for page, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/api/v1/status": 503, "/metrics": 500} {
 			w := get(h, "GET", page, nil)
