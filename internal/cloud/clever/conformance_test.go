@@ -75,7 +75,7 @@ func (w world) harness() cloudtest.Harness {
 		Break:      func(c cloudtest.Call) { w.fault(fault.Fault{Match: match(c), Status: 503, Body: brokenBody}) },
 		Hang: func(c cloudtest.Call) {
 			w.fault(fault.Fault{Match: match(c), Delay: "3h"})
-			w.t.Cleanup(func() { time.Sleep(4 * time.Hour) }) // simulated: until the server has let go
+			w.t.Cleanup(func() { <-time.After(4 * time.Hour) }) // simulated: until the server has let go
 		},
 		EndTask: w.tasks.end,
 	}
