@@ -66,9 +66,8 @@ func (r *relay) push(ctx context.Context, u *finalUpdate) (done bool, err error)
 			return true, nil
 		case answer.status == http.StatusAccepted: // it waits for its own parts
 			pause = interval(answer.header)
-		case answer.status == http.StatusPreconditionFailed: // it wants the whole trace again
+		case answer.status == http.StatusPreconditionFailed:
 			odd++
-			r.trace.acked = 0
 			if u, err = withoutChecksum(u); err != nil {
 				return false, err
 			}

@@ -78,9 +78,12 @@ func (t *trace) deliver(ctx context.Context, u *update) (reply, error) {
 		return r, err
 	}
 	t.refused = isRefused(r.status)
-	if r.status == http.StatusOK {
+	switch r.status {
+	case http.StatusOK:
 		t.ended = true
 		t.notes.delivered()
+	case http.StatusPreconditionFailed: // it wants the whole trace again, and may or may not have dropped it
+		t.acked, t.promised, t.unsure = 0, 0, []int64{t.acked}
 	}
 	return r, nil
 }
