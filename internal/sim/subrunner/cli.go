@@ -24,8 +24,10 @@ const (
 )
 
 // Main is the command line `gitlab-runner run-single …`, `exec-fetched-job …` and
-// `--version`. args are those after the program's name.
+// `--version`. args are those after the program's name. It ends by signals, not
+// with ctx: a signal means that the job's end is still reported.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	ctx = context.WithoutCancel(ctx)
 	log := slog.New(slog.NewTextHandler(stderr, nil))
 	for len(args) > 0 && globalFlag(args[0]) {
 		args = args[1:]
