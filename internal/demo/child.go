@@ -43,6 +43,7 @@ func start(ctx context.Context, dir, name, program string, args ...string) (*chi
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout = &firstLine{to: file, line: c.line}
 	cmd.Stderr = file
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir) // whatever is left behind goes with our folder
 	cmd.SysProcAttr = attributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopWithin

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// relayName is the program that goes to every instance.
+const relayName = "paas-relay"
+
+// findRelay gives the path of the relay: the configured one, else the one beside our
+// own executable.
+func findRelay(self, configured string) (string, error) {
+	path := configured
+	if path == "" {
+		path = filepath.Join(filepath.Dir(self), relayName)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is missing: 'make build' puts it beside the program; else say where it is (paas_relay_path, or --relay for the demo)", path)
+	} else if err != nil {
+		return "", err
+	}
+	return path, nil
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"heptapod-paas-runner/internal/api"
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/manager"
+	"heptapod-paas-runner/internal/store"
+)
+
+// runCmd is `run CONFIG`, and CONFIG alone.
+type runCmd struct {
+	Config string `arg:"" name:"CONFIG" help:"The configuration file."`
+}
+
+// Help is the text below the flags.
+func (*runCmd) Help() string {
+	return `Runs until SIGTERM or Ctrl-C, and then stops within five seconds; jobs that run go on running on their instances,
+and the next start takes care of them. A second signal ends the process at once, which is safe too.
+
+Examples:
+
+    heptapod-paas-runner /etc/heptapod-runner/paas-runner.toml
+    heptapod-paas-runner run --log-level debug --log-format json paas.toml`
+}
+
+// Run runs the service until the context ends.
+func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return &exitError{codeInvalid, err}
+	}
+	log := line.logger(std.err, cfg.LogLevel, cfg.LogFormat)
+	for _, warning := range cfg.Warnings {
+		log.Warn("configuration", "warning", warning)
+	}
+	relay, err := relayBinary(cfg)
+	if err != nil {
+		return &exitError{codeInvalid, err}
+	}
+	ledger, err := store.Open(ctx, store.Config{Path: cfg.StateFile, Release: version()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	m, err := newManager(ctx, cfg, ledger, relay, log)
+	if err != nil {
+		return err
+	}
+	listener, err := listenStatus(ctx, cfg.ListenAddress)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	if listener != nil {
+		server := api.New(api.Config{Listen: cfg.ListenAddress, Version: version(), Log: log}, source{m})
+		group.Go(func() error { return server.Serve(ctx, listener) })
+	}
+	group.Go(func() error { return m.Run(ctx) })
+	return group.Wait()
+}
+
+// newManager joins the adapters.
+func newManager(ctx context.Context, cfg *config.Config, ledger *store.Store, relay []byte, log *slog.Logger) (*manager.Manager, error) {
+	id, err := manager.SystemID(ctx, ledger, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	var seed [8]byte
+	_, _ = rand.Read(seed[:]) // never fails
+	clients := manager.Clients{Version: version(), SystemID: id, Jitter: mathrand.Float64}
+	return manager.New(cfg, manager.Deps{
+		Ledger: ledger, Log: log, Version: version(),
+		Coordinator: clients.Coordinator,
+		Provisioner: clients.Provisioner,
+		RelayBinary: relay,
+		Random:      rand.Reader,
+		Seed:        binary.NativeEndian.Uint64(seed[:]),
+	})
+}
+
+// listenStatus opens the status listener, nil when none is configured. It is opened
+// before the service works, so that an address in use is a failed start.
+func listenStatus(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil //nolint:nilnil // no listener is what the operator asked for
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen_address: %w", err)
+	}
+	return l, nil
+}
+
+// relayBinary reads the relay that goes to the instances; nil when no runner pushes it.
+func relayBinary(cfg *config.Config) ([]byte, error) {
+	pushes := slices.ContainsFunc(cfg.Runners, func(r config.Runner) bool { return cmp.Or(r.SubRunner, "relay") == "relay" })
+	if !pushes || cfg.RelayImage != "" {
+		return nil, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	path, err := findRelay(self, cfg.RelayPath)
+	if err != nil {
+		return nil, err
+	}
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the relay: %w", err)
+	}
+	return binary, nil
+}

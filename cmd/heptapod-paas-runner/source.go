@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+
+	"heptapod-paas-runner/internal/api"
+	"heptapod-paas-runner/internal/manager"
+)
+
+// source shows the manager to the status listener.
+type source struct{ m *manager.Manager }
+
+// Notice hands on a hint of an instance.
+func (s source) Notice(key, event, bearer string) error {
+	err := s.m.Notice(key, event, bearer)
+	if errors.Is(err, manager.ErrNotRunning) {
+		return api.ErrDown
+	}
+	return err
+}
+
+// Status gives the manager's picture in the form that travels.
+func (s source) Status() api.Status { return wire(s.m.Status()) }
+
+func wire(s manager.Status) api.Status {
+	out := api.Status{
+		Version: s.Version, StartedAt: api.Time(s.StartedAt), At: s.At, Ready: s.Ready, Reasons: s.Reasons,
+		Quota:        api.Quota{Used: s.Weight.String(), Total: s.Quota.String()},
+		Concurrent:   api.Count{Used: s.OpenJobs, Limit: s.Concurrent},
+		Provisioning: api.Count{Used: s.Provisioning, Limit: s.MaxAtOnce},
+		Results:      s.Closed, Fuse: s.Fuse, Strangers: s.Strangers,
+	}
+	for _, r := range s.Runners {
+		out.Runners = append(out.Runners, api.Runner{
+			Name: r.Name, Coordinator: r.Coordinator, Owner: r.Owner, Executor: r.Executor, Polling: r.Polling,
+			Waits: r.Waits, PollFailures: r.PollFailures, Problem: r.Problem, ListedAt: api.Time(r.ListedAt),
+		})
+	}
+	for _, j := range s.Jobs {
+		out.Jobs = append(out.Jobs, wireJob(j))
+	}
+	for _, i := range s.Instances {
+		out.Instances = append(out.Instances, api.Instance{
+			Key: i.Key, JobID: i.Job.ID, Coordinator: i.Job.Coordinator, Runner: i.Runner, Tenant: i.Tenant,
+			Provisioner: i.Provisioner, Zone: i.Zone, Flavor: i.Flavor, Weight: i.Weight.String(), State: string(i.State),
+			Creates: i.Creates, Destroys: i.Destroys, LastError: i.LastError,
+			IntendedAt: api.Time(i.IntendedAt), CreatedAt: api.Time(i.CreatedAt),
+			StartedAt: api.Time(i.StartedAt), DeletingAt: api.Time(i.DeletingAt),
+		})
+	}
+	return out
+}
+
+func wireJob(j manager.JobStatus) api.Job {
+	return api.Job{
+		ID: j.ID, Coordinator: j.Coordinator, Runner: j.Runner, State: string(j.State), Name: j.Name,
+		Project: j.Project, URL: j.WebURL, Tenant: j.Tenant, Flavor: j.Flavor, Weight: j.Weight.String(),
+		Instance: j.Instance, WaitsFor: j.WaitsFor, FailureReason: j.FailureReason, FailureText: j.FailureText,
+		Result: j.Result, AcquiredAt: api.Time(j.AcquiredAt), WaitsSince: api.Time(j.WaitSince),
+		LaunchingAt: api.Time(j.LaunchingAt), StartingAt: api.Time(j.StartingAt), RunningAt: api.Time(j.RunningAt),
+		CancelAt: api.Time(j.CancelAt), FinishedAt: api.Time(j.FinishedAt),
+	}
+}

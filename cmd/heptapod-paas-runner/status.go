@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"heptapod-paas-runner/internal/api"
+	"heptapod-paas-runner/internal/config"
+)
+
+// statusCmd is `status`.
+type statusCmd struct {
+	Config  string `short:"c" xor:"where" placeholder:"CONFIG" help:"The configuration file of the service: its listen_address is asked."`
+	Address string `short:"a" xor:"where" placeholder:"HOST:PORT" help:"The address to ask."`
+	JSON    bool   `name:"json" help:"Print the answer as JSON."`
+}
+
+// Help is the text below the flags.
+func (*statusCmd) Help() string {
+	return `Exit code 4 means that no service answers.
+
+Examples:
+
+    heptapod-paas-runner status --config paas.toml
+    heptapod-paas-runner status --address 127.0.0.1:8097 --json | jq .quota`
+}
+
+// Run asks and prints.
+func (c *statusCmd) Run(ctx context.Context, std streams) error {
+	address, err := c.address()
+	if err != nil {
+		return err
+	}
+	client, err := api.NewClient(api.ClientConfig{Address: address})
+	if err != nil {
+		return &exitError{codeUsage, err}
+	}
+	status, err := client.Status(ctx)
+	if errors.Is(err, api.ErrUnreachable) {
+		return &exitError{codeUnreachable, err}
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		e := json.NewEncoder(std.out)
+		e.SetIndent("", "  ")
+		return e.Encode(status)
+	}
+	_, err = io.WriteString(std.out, statusText(status))
+	return err
+}
+
+// address finds out whom to ask.
+func (c *statusCmd) address() (string, error) {
+	switch {
+	case c.Address != "":
+		return c.Address, nil
+	case c.Config == "":
+		return "", &exitError{codeUsage, errors.New("say which service: --config CONFIG or --address HOST:PORT")}
+	}
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return "", &exitError{codeInvalid, err}
+	}
+	if cfg.ListenAddress == "" {
+		return "", &exitError{codeUnreachable, fmt.Errorf(`%s has no listen_address, so the service can't be asked; add: listen_address = "127.0.0.1:8097"`, c.Config)}
+	}
+	return cfg.ListenAddress, nil
+}
+
+// statusText is the answer for people.
+func statusText(s api.Status) string {
+	var b strings.Builder
+	state := "ready"
+	if !s.Ready {
+		state = "not ready: " + strings.Join(s.Reasons, "; ")
+	}
+	fmt.Fprintf(&b, "heptapod-paas-runner %s, %s\n", s.Version, state)
+	if s.StartedAt != nil {
+		fmt.Fprintf(&b, "running for %s\n", age(s.At, s.StartedAt))
+	}
+	fmt.Fprintf(&b, "quota %s of %s, jobs %d of %d, provisioning %d of %d\n",
+		s.Quota.Used, s.Quota.Total, s.Concurrent.Used, s.Concurrent.Limit, s.Provisioning.Used, s.Provisioning.Limit)
+	if s.Fuse != "" {
+		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", s.Fuse)
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
+	line("\nRUNNER", "EXECUTOR", "STATE")
+	for _, r := range s.Runners {
+		line(r.Name, r.Executor, runnerState(r))
+	}
+	line("\nJOB", "RUNNER", "STATE", "FLAVOR", "AGE", "PROJECT", "WAITS FOR")
+	for _, j := range s.Jobs {
+		line(fmt.Sprint(j.ID), j.Runner, j.State, j.Flavor, age(s.At, j.AcquiredAt), j.Project, j.WaitsFor)
+	}
+	line("\nINSTANCE", "STATE", "FLAVOR", "AGE", "LAST ERROR")
+	for _, i := range s.Instances {
+		line(i.Key, i.State, i.Flavor, age(s.At, i.IntendedAt), i.LastError)
+	}
+	_ = w.Flush() // into memory
+	return b.String()
+}
+
+func runnerState(r api.Runner) string {
+	switch {
+	case r.Problem != "":
+		return r.Problem
+	case r.PollFailures > 0:
+		return fmt.Sprintf("the coordinator failed %s in a row", count(r.PollFailures, "time"))
+	case r.Waits != "":
+		return "not asking: waits for " + r.Waits
+	case r.Polling:
+		return "asking for jobs"
+	}
+	return "idle"
+}
+
+// age is how long ago something was, in whole seconds.
+func age(now time.Time, then *time.Time) string {
+	if then == nil {
+		return "-"
+	}
+	return now.Sub(*then).Round(time.Second).String()
+}
