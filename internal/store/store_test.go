@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -331,5 +332,43 @@ func TestEndedContext(t *testing.T) {
 	}
 	if snap, err := s.Load(t.Context()); err != nil || len(snap.Meta) != 0 {
 		t.Errorf("something was applied: %v, %v", snap.Meta, err)
+	}
+}
+
+// The API reads while the manager writes.
+func TestReadersAndWriterTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := openTemp(t)
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			for range 20 {
+				jobs, instances, err := s.History(t.Context(), 0)
+				if err != nil || len(jobs) < len(instances) {
+					t.Errorf("%d jobs, %d instances, %v", len(jobs), len(instances), err)
+				}
+			}
+		})
+	}
+	for id := range int64(20) {
+		mustCommit(t, s, Change{Jobs: []fleet.Job{wholeJob(id + 1)}})
+	}
+	all.Wait()
+}
+
+func BenchmarkCommit(b *testing.B) {
+	s := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "ledger.db")})
+	defer mustClose(b, s)
+	job, instance := wholeJob(1), wholeInstance("key")
+	job.Payload = make([]byte, 20_000)
+	for b.Loop() {
+		mustCommit(b, s, Change{Name: "bench", Jobs: []fleet.Job{job}, Instances: []fleet.Instance{instance}})
+	}
+}
+
+func BenchmarkOpenAndClose(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "ledger.db")
+	for b.Loop() {
+		mustClose(b, mustOpen(b, Config{Path: path}))
 	}
 }
