@@ -19,6 +19,7 @@ import (
 
 	"heptapod-paas-runner/internal/api"
 	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/gitpush"
 	"heptapod-paas-runner/internal/manager"
 	"heptapod-paas-runner/internal/store"
 )
@@ -83,7 +84,7 @@ func newManager(ctx context.Context, cfg *config.Config, ledger *store.Store, re
 	}
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails
-	clients := manager.Clients{Version: version(), SystemID: id, Jitter: mathrand.Float64}
+	clients := manager.Clients{Version: version(), SystemID: id, Jitter: mathrand.Float64, Packs: &gitpush.Cache{}}
 	return manager.New(cfg, manager.Deps{
 		Ledger: ledger, Log: log, Version: version(),
 		Coordinator: clients.Coordinator,

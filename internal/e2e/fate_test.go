@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,10 +21,13 @@ var errPower = errors.New("the power is cut")
 type fate struct {
 	mu     sync.Mutex
 	target string // name of the point to cut at; "" = never
+	after  int    // or cut at the n-th point, from 1; 0 = never
+	count  int
 	seen   map[string]int
 	trail  *[]string // of all lives of a world
 	kill   context.CancelFunc
 	dead   bool
+	refuse atomic.Bool // a broken proxy stands before the service: 401 to everything of the coordinator
 }
 
 // Point implements store.Hook: commits are crash points.
@@ -35,7 +40,8 @@ func (f *fate) Point(name string) error {
 	f.seen[name]++
 	full := fmt.Sprintf("%s#%d", name, f.seen[name])
 	*f.trail = append(*f.trail, fmt.Sprintf("%s %s", time.Now().Format("15:04:05.000000"), full))
-	if full != f.target {
+	f.count++
+	if full != f.target && f.count != f.after {
 		return nil
 	}
 	f.dead = true
@@ -55,6 +61,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	name := callName(r)
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
+	}
+	if w.fate.refuse.Load() && strings.HasPrefix(r.URL.Path, "/api/v4/") {
+		return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	}
 	answer, err := w.next.RoundTrip(r)
 	if err != nil {

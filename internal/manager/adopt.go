@@ -33,6 +33,7 @@ type stranger struct {
 	sightings  int
 	busy       bool
 	fetch      bool // its files are to be fetched back
+	ask        bool // it is to be asked for itself: lists showed it ended
 	unreadable bool // its files can't be fetched back
 	recorded   bool // the ledger knows it as gone: a deletion that was not done
 }
@@ -69,9 +70,7 @@ func (m *Manager) stranger(ctx context.Context, r *runner, owner fleet.Owner, id
 	case !x.unreadable:
 		x.fetch = true
 	case s.Life == cloud.LifeEnded:
-		if old {
-			m.takeOver(ctx, x, "its task has ended", true)
-		}
+		x.ask = old
 	}
 }
 
@@ -120,8 +119,31 @@ func (m *Manager) tendStrangers(ctx context.Context) {
 		if x := m.unrecorded[key]; x.fetch && !x.busy {
 			x.fetch = false
 			m.fetchBack(ctx, x)
+		} else if x.ask && !x.busy {
+			x.ask = false
+			m.askEnded(ctx, x)
 		}
 	}
+}
+
+// askEnded asks for a stranger that two lists showed ended, which a list may say for a
+// moment after a start, and takes it over when it is so.
+func (m *Manager) askEnded(ctx context.Context, x *stranger) {
+	tenant, err := x.runner.tenant(x.runner.cfg.Clever.OrgaID)
+	if err != nil {
+		return
+	}
+	x.busy = true
+	ref := cloud.Ref{Key: x.seen.Key, Tenant: tenant, Handle: x.seen.Handle}
+	m.do(ctx, "ask a stranger", callTimeout, func(ctx context.Context) event {
+		seen, err := x.runner.prov.Inspect(ctx, ref)
+		return func() {
+			x.busy = false
+			if err == nil && seen.Life == cloud.LifeEnded && m.unrecorded[x.seen.Key] == x {
+				m.takeOver(ctx, x, "its task has ended", true)
+			}
+		}
+	})
 }
 
 // fetchBack asks for the files that were put on a started stranger: job.json has the

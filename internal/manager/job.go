@@ -139,6 +139,10 @@ func (m *Manager) starting(ctx context.Context, j *job) {
 		m.fail(ctx, j, reasonSystem, "The instance of this job disappeared before the job began. Retry the job.")
 		return
 	}
+	if j.ended.proven {
+		m.fail(ctx, j, reasonSystem, "The instance of this job ended before the job began. Retry the job; if it fails again, tell the operators of this runner.")
+		return
+	}
 	limit := j.runner.cfg.TraceWatch.Timeout
 	begun := j.rec.StartingAt
 	if !j.vm.rec.StartedAt.IsZero() {
@@ -168,7 +172,7 @@ func (m *Manager) running(ctx context.Context, j *job) {
 		m.fail(ctx, j, reasonSystem, "The instance of this job disappeared while the job was running. Retry the job.")
 		return
 	}
-	if j.ended.proven() {
+	if j.ended.proven {
 		m.fail(ctx, j, reasonSystem, "The instance of this job ended without reporting a result. Retry the job; if it fails again, tell the operators of this runner.")
 	}
 }

@@ -85,8 +85,11 @@ func (m *Manager) bringUp(ctx context.Context, vm *machine) {
 			m.start(ctx, vm)
 		}
 	case fleet.InstanceStarted:
-		if vm.missing >= missedLists {
+		switch {
+		case vm.missing >= missedLists:
 			m.checkMissing(ctx, vm)
+		case vm.job.ended.twice() && !vm.job.ended.proven:
+			m.checkEnded(ctx, vm)
 		}
 	}
 }

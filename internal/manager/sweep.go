@@ -18,13 +18,15 @@ const (
 	missedLists = 3
 )
 
-// endSightings counts lists in which a running job's instance was shown ended.
+// endSightings counts lists in which a running job's instance was shown ended. Lists
+// may say so for a moment after a start, so the instance itself is asked at the end.
 type endSightings struct {
 	first, last time.Time
+	proven      bool
 }
 
-// proven tells whether the instance was shown ended in two lists far enough apart.
-func (e endSightings) proven() bool {
+// twice tells whether the instance was shown ended in two lists far enough apart.
+func (e endSightings) twice() bool {
 	return !e.first.IsZero() && e.last.Sub(e.first) >= endedApart
 }
 
@@ -101,10 +103,14 @@ func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 		m.twin(vm, s)
 		return
 	}
-	if vm.job == nil || s.Life != cloud.LifeEnded || vm.rec.State != fleet.InstanceStarted {
+	j := vm.job
+	if j == nil || vm.rec.State != fleet.InstanceStarted {
 		return
 	}
-	j := vm.job
+	if s.Life != cloud.LifeEnded {
+		j.ended = endSightings{}
+		return
+	}
 	if j.rec.State != fleet.JobStarting && j.rec.State != fleet.JobRunning {
 		return
 	}
@@ -155,6 +161,32 @@ func (m *Manager) checkMissing(ctx context.Context, vm *machine) {
 				vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
 			default:
 				vm.missing = 0
+			}
+		}
+	})
+}
+
+// checkEnded asks for an instance that two lists showed ended.
+func (m *Manager) checkEnded(ctx context.Context, vm *machine) {
+	ref, err := vm.ref()
+	if err != nil {
+		return
+	}
+	vm.busy = true
+	m.do(ctx, "check ended", callTimeout, func(ctx context.Context) event {
+		seen, err := vm.runner.prov.Inspect(ctx, ref)
+		return func() {
+			vm.busy = false
+			switch {
+			case errors.Is(err, fleet.ErrNotFound):
+				m.gone(ctx, vm)
+			case err != nil:
+				vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+			case vm.job == nil:
+			case seen.Life == cloud.LifeEnded:
+				vm.job.ended.proven = true
+			default:
+				vm.job.ended = endSightings{}
 			}
 		}
 	})

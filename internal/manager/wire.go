@@ -13,6 +13,7 @@ import (
 	"heptapod-paas-runner/internal/cloud/clever"
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/coordinator"
+	"heptapod-paas-runner/internal/gitpush"
 	"heptapod-paas-runner/internal/store"
 )
 
@@ -21,6 +22,7 @@ type Clients struct {
 	Version   string
 	SystemID  string            // from SystemID
 	Transport http.RoundTripper // nil = each client's own
+	Packs     *gitpush.Cache    // the relay is compressed once for all runners; nil = for each
 	Jitter    func() float64    // in [0, 1), for pauses between repeated calls to a cloud
 }
 
@@ -42,7 +44,7 @@ func (c Clients) Provisioner(rc config.Runner) (cloud.Provisioner, error) {
 		APIURL: cc.APIURL, Zone: cc.Zone, FlavorContext: cc.FlavorContext, FlavorNamePrefix: cc.FlavorNamePrefix,
 		VariantUUID: cc.VariantUUID, AuthUser: cc.AuthUser, DefaultFlavor: cc.DefaultFlavor, ExtraEnv: cc.ExtraEnv,
 		RepoTimeout: cc.RepoTimeout, RepoWaitStep: cc.RepoWaitStep,
-	}, clever.Deps{Transport: c.Transport})
+	}, clever.Deps{Transport: c.Transport, Packs: c.Packs})
 	if err != nil {
 		return nil, err
 	}

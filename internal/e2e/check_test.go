@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/sim/clever"
+	"heptapod-paas-runner/internal/sim/gitlab"
+	"heptapod-paas-runner/internal/store"
+)
+
+// watcher sees every request to the cloud and notes at once what no later look could
+// find: an instance that is created before it is recorded, a ceiling exceeded for a
+// moment, a foreign application asked to be deleted.
+type watcher struct {
+	w      *world
+	ledger atomic.Pointer[store.Store]
+	mu     sync.Mutex
+	faults []string
+	pushes map[string]int // per application id
+}
+
+func newWatcher(w *world) *watcher { return &watcher{w: w, pushes: map[string]int{}} }
+
+func (c *watcher) fault(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults = append(c.faults, fmt.Sprintf(format, args...))
+}
+
+// cloud stands in front of the simulated cloud.
+func (c *watcher) cloud(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/applications") {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			c.checkRecorded(string(body))
+		}
+		if r.Method == http.MethodDelete {
+			c.checkOurs(r.URL.Path)
+		}
+		next.ServeHTTP(rw, r)
+		c.checkCeilings()
+	})
+}
+
+// checkRecorded holds I2: the instance stands in the ledger before the call arrives.
+func (c *watcher) checkRecorded(body string) {
+	_, rest, _ := strings.Cut(body, `"name":"`)
+	key, _, _ := strings.Cut(rest, `"`)
+	rec, ok, err := c.ledger.Load().Instance(c.w.t.Context(), key)
+	if err == nil && (!ok || rec.Creates == 0 || rec.Weight == 0) {
+		c.fault("I2: %q is created though the ledger does not say so: %+v", key, rec)
+	}
+}
+
+// checkOurs holds I4: only what carries exactly one of our keys is asked to be deleted.
+func (c *watcher) checkOurs(path string) {
+	for _, app := range c.w.clever.Applications() {
+		if strings.HasSuffix(path, "/"+app.ID) {
+			if owner, _, ok := fleet.ParseKey(app.Name); !ok || owner != c.w.cfg.Runners[0].Owner {
+				c.fault("I4: %s (%s) is asked to be deleted and is not ours", app.ID, app.Name)
+			}
+		}
+	}
+}
+
+var weights = map[string]fleet.Weight{
+	"XS": fleet.WeightOf(2048), "S": fleet.WeightOf(4096), "M": fleet.WeightOf(8192), "L": fleet.WeightOf(12288),
+	"XL": fleet.WeightOf(16384), "2XL": fleet.WeightOf(24576), "3XL": fleet.WeightOf(32768),
+}
+
+// checkCeilings holds I3 by what exists in the cloud, not by what we think.
+func (c *watcher) checkCeilings() {
+	var sum fleet.Weight
+	count := map[string]int{}
+	for _, app := range c.w.clever.Applications() {
+		if app.State == "deleted" || !strings.HasPrefix(app.Name, c.w.cfg.Runners[0].Owner.KeyPrefix()) {
+			continue
+		}
+		sum += weights[strings.TrimPrefix(app.Flavor, "heptapod-runner-")]
+		count[app.Name]++
+	}
+	quota := weights[c.w.cfg.Quota.ReferenceFlavor] * fleet.Weight(c.w.cfg.Quota.ReferenceJobs)
+	if sum > quota {
+		c.fault("I3: the instances weigh %s, the quota is %s", sum, quota)
+	}
+	for name, n := range count {
+		if n > 1 {
+			c.fault("I2: %d instances carry the key %s", n, name)
+		}
+	}
+}
+
+// check looks at everything when all is quiet and gives what is wrong.
+func (w *world) check() []string {
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	wrong = append(wrong, w.watch.faults...)
+	lost := w.lostAtAcquisition()
+	for _, j := range w.simJobs() {
+		i := slices.IndexFunc(w.orders, func(o order) bool { return o.id == j.ID })
+		switch {
+		case j.FinishedAt == nil:
+			say("I1: job %d has no end: %s", j.ID, j.Status)
+		case lost[j.ID]:
+			if j.Status != "failed" {
+				say("I1: job %d was lost at acquisition, and ended %s", j.ID, j.Status)
+			}
+		case i >= 0 && !slices.Contains(w.orders[i].want, j.Status):
+			say("I1: job %d ended %s (%s), want %v; its trace:\n%s", j.ID, j.Status, j.FailureReason, w.orders[i].want, j.Trace)
+		}
+		if n := strings.Count(j.Trace, "Running with gitlab-runner"); n > 1 {
+			say("I2: job %d was run %d times", j.ID, n)
+		}
+		wrong = append(wrong, w.checkTrace(j)...)
+	}
+	for name, n := range w.bench.started {
+		if n > 1 {
+			say("I2: %d sub-runners were started for %s", n, name)
+		}
+	}
+	for _, app := range w.clever.Applications() {
+		_, _, ours := fleet.ParseKey(app.Name)
+		ours = ours && strings.HasPrefix(app.Name, w.cfg.Runners[0].Owner.KeyPrefix())
+		switch {
+		case ours && app.State != "deleted":
+			say("I5: %s is left, state %s", app.Name, app.State)
+		case !ours && app.State == "deleted":
+			say("I4: %s was deleted and is not ours", app.Name)
+		}
+		wrong = append(wrong, checkSecrets(app)...)
+	}
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	for _, canary := range []string{gitlab.RunnerToken, clever.FirstToken, "glcbt-"} {
+		if strings.Contains(w.log.String(), canary) {
+			say("I7: the log holds %q", canary)
+		}
+	}
+	return wrong
+}
+
+// lostAtAcquisition finds the jobs that were granted to a process that died before the
+// commit: the one gap that I1 names.
+func (w *world) lostAtAcquisition() map[int64]bool {
+	lost := map[int64]bool{}
+	for _, j := range w.simJobs() {
+		if j.AcquiredAt == nil {
+			continue
+		}
+		_, known, err := w.life.store.Job(w.t.Context(), fleet.JobID{Coordinator: gitlabURL, ID: j.ID})
+		if err == nil && !known {
+			lost[j.ID] = true
+		}
+	}
+	return lost
+}
+
+// checkTrace looks for lines of ours that stand twice, or text that is cut.
+func (w *world) checkTrace(j simJob) []string {
+	var wrong []string
+	lines := map[string]int{}
+	for line := range strings.Lines(j.Trace) {
+		if strings.Contains(line, "heptapod-paas-runner:") {
+			lines[line]++
+		}
+	}
+	for line, n := range lines {
+		if n > 1 {
+			wrong = append(wrong, fmt.Sprintf("job %d: a line stands %d times in its trace: %q", j.ID, n, line))
+		}
+	}
+	return wrong
+}
+
+// checkSecrets holds I7 for what an instance was given.
+func checkSecrets(app clever.Application) []string {
+	var wrong []string
+	for path, content := range app.Files {
+		for _, canary := range []string{gitlab.RunnerToken, clever.FirstToken} {
+			if strings.Contains(fmt.Sprint(content), canary) {
+				wrong = append(wrong, fmt.Sprintf("I7: %s of %s holds %q", path, app.Name, canary))
+			}
+		}
+	}
+	for name, value := range app.Env {
+		if strings.Contains(value, clever.FirstToken) {
+			wrong = append(wrong, fmt.Sprintf("I7: the environment variable %s of %s holds a token", name, app.Name))
+		}
+	}
+	return wrong
+}
+
+// patience is how long a world may take to come to rest: longer than the coordinator
+// needs to end a job that nobody answers for.
+const patience = 3 * time.Hour

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"heptapod-paas-runner/internal/relay"
+	"heptapod-paas-runner/internal/sim/clever"
+	"heptapod-paas-runner/internal/sim/memnet"
+	"heptapod-paas-runner/internal/sim/subrunner"
+)
+
+// bench runs instances in this process: the real relay and the reference sub-runner,
+// with a virtual shell.
+type bench struct {
+	net *memnet.Network
+	dir string
+
+	mu      sync.Mutex
+	started map[string]int // how often a sub-runner was started for a key
+	boots   int
+}
+
+// Launch implements clever.Launcher.
+func (b *bench) Launch(ctx context.Context, task clever.Task) error {
+	b.mu.Lock()
+	b.boots++
+	place := fmt.Sprintf("vm%d", b.boots)
+	b.mu.Unlock()
+	dir := filepath.Join(b.dir, place)
+	settings := ""
+	for path, data := range task.Files {
+		to := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if filepath.Base(path) == "runner.toml" { // there is no Docker here
+			data = []byte(strings.Replace(string(data), `executor = "docker"`, `executor = "shell"`, 1))
+		}
+		if err := os.WriteFile(to, data, 0o600); err != nil {
+			return err
+		}
+		if filepath.Base(path) == "relay.json" {
+			settings = to
+		}
+	}
+	vm := b.net.Client(place)
+	defer vm.Cut()
+	context.AfterFunc(ctx, vm.Cut)
+	_, err := relay.Run(ctx, relay.Config{File: settings}, relay.Deps{
+		Transport: vm.Transport(), Listen: vm.Listen, Version: "test",
+		Own: func(net.Addr, net.Addr) bool { return true },
+		Env: []string{},
+		Start: func(ctx context.Context, c relay.Command) (relay.Process, error) {
+			b.mu.Lock()
+			b.started[task.Name]++
+			b.mu.Unlock()
+			return startSubRunner(ctx, c, vm), nil
+		},
+	})
+	return err
+}
+
+// subRunner is the reference sub-runner as a process would be.
+type subRunner struct {
+	kill context.CancelFunc
+	term chan struct{}
+	once sync.Once
+	done chan error
+}
+
+func startSubRunner(ctx context.Context, c relay.Command, vm *memnet.Client) *subRunner {
+	ctx, kill := context.WithCancel(ctx)
+	p := &subRunner{kill: kill, term: make(chan struct{}), done: make(chan error, 1)}
+	o := subrunner.Options{
+		MaxBuilds: 1, WaitTimeout: time.Minute, Transport: vm.Transport(), Shell: subrunner.Virtual{}, Dir: c.Dir, Terminate: p.term,
+	}
+	for i, arg := range c.Args {
+		switch arg {
+		case "--config":
+			o.ConfigFile = c.Args[i+1]
+		case "--runner":
+			o.RunnerName = c.Args[i+1]
+		}
+	}
+	go func() {
+		defer kill()
+		p.done <- subrunner.RunSingle(ctx, o)
+	}()
+	return p
+}
+
+// Signal implements relay.Process.
+func (p *subRunner) Signal(s os.Signal) error {
+	if s == os.Kill {
+		p.kill()
+		return nil
+	}
+	p.once.Do(func() { close(p.term) })
+	return nil
+}
+
+// Wait implements relay.Process.
+func (p *subRunner) Wait() error {
+	if err := <-p.done; err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}

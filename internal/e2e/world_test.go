@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/manager"
+	"heptapod-paas-runner/internal/secret"
+	"heptapod-paas-runner/internal/sim/clever"
+	"heptapod-paas-runner/internal/sim/gitlab"
+	"heptapod-paas-runner/internal/sim/memnet"
+	"heptapod-paas-runner/internal/store"
+)
+
+const (
+	gitlabURL = "http://gitlab.example"
+	cleverURL = "http://clever.example"
+)
+
+// world is everything around the service, and the lives of the service in it. It must
+// be made inside a synctest bubble.
+type world struct {
+	t      *testing.T
+	seed   uint64
+	dir    string
+	net    *memnet.Network
+	gitlab *gitlab.Server
+	clever *clever.Server
+	bench  *bench
+	cfg    *config.Config
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	trail  []string      // crash points passed, of all lives
+	log    *bytes.Buffer // of all lives
+	logMu  sync.Mutex
+	life   *life
+	lives  int
+	orders []order
+	watch  *watcher
+}
+
+// life is one process of the service.
+type life struct {
+	fate    *fate
+	manager *manager.Manager
+	store   *store.Store
+	cancel  context.CancelFunc
+	ended   chan struct{}
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, seed: seed, dir: t.TempDir(), log: &bytes.Buffer{}}
+	w.net = memnet.New(memnet.Config{Latency: w.latency})
+	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
+	w.gitlab = gitlab.New(gitlab.Config{URL: gitlabURL, Seed: seed})
+	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: 20 * time.Second, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
+	w.cfg = w.config()
+	w.watch = newWatcher(w)
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	w.serve(ctx, "gitlab.example", w.gitlab, w.gitlab.Run)
+	w.serve(ctx, "clever.example", w.watch.cloud(w.clever), w.clever.Run)
+	return w
+}
+
+// latency gives every request a time of its own, so that no two answers arrive at one
+// instant and the order of all events follows from the seed.
+func (w *world) latency(r *http.Request, n int) time.Duration {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s %s %d %s", w.seed, r.Method, r.URL.Path, n, r.UserAgent())
+	return time.Millisecond + time.Duration(h.Sum64()%uint64(40*time.Millisecond))
+}
+
+func (w *world) config() *config.Config {
+	runner := config.Runner{
+		Name: "clever", URL: gitlabURL, Coordinator: gitlabURL, Token: secret.New(gitlab.RunnerToken), Executor: "clever-docker",
+		SubRunner: config.ModeRelay, MainImage: config.DefaultMainImage,
+		TraceWatch: config.TraceWatch{Timeout: 300 * time.Second, PollStep: 10 * time.Second},
+		Clever: config.Clever{
+			APIURL: cleverURL + "/v2", Zone: "par", DefaultFlavor: "M", AuthUser: "Jenkins", OrgaID: clever.FirstOrganisation,
+			Token: secret.New(clever.FirstToken), RepoTimeout: 20 * time.Second, RepoWaitStep: 2 * time.Second,
+			ExtraEnv: map[string]string{"CC_ENABLE_HEPTAPOD_RUNNER": "true"},
+		},
+		Forward: map[string]any{"docker": map[string]any{"image": "debian:bullseye"}},
+	}
+	owner, err := fleet.OwnerOf(gitlab.RunnerToken, gitlabURL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	runner.Owner = owner
+	return &config.Config{
+		StateFile: filepath.Join(w.dir, "state.db"), Concurrent: 50, CheckInterval: 3 * time.Second, JobProgressInterval: 30 * time.Second,
+		MaxProvisioning: 10, MaxParked: 600 * time.Second, DecommissionLaunchFailures: true,
+		Quota: config.Quota{ReferenceRunner: "clever", ReferenceFlavor: "M", ReferenceJobs: 3}, Runners: []config.Runner{runner},
+	}
+}
+
+func (w *world) serve(ctx context.Context, host string, h http.Handler, run func(context.Context) error) {
+	l, err := w.net.Listen(host)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	server := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	w.done.Go(func() { _ = server.Serve(l) })
+	w.done.Go(func() { _ = run(ctx) })
+	w.done.Go(func() { <-ctx.Done(); _ = server.Close() })
+}
+
+// begin starts a life of the service that will be cut at the named point ("" = never).
+func (w *world) begin(target string) { w.beginFate(&fate{target: target}) }
+
+// beginFate starts a life of the service with that fate.
+func (w *world) beginFate(f *fate) {
+	w.lives++
+	w.trail = append(w.trail, fmt.Sprintf("-- life %d", w.lives))
+	ctx, cancel := context.WithCancel(context.Background())
+	f.seen, f.trail, f.kill = map[string]int{}, &w.trail, cancel
+	l := &life{cancel: cancel, ended: make(chan struct{}), fate: f}
+	ledger, err := store.Open(ctx, store.Config{Path: w.cfg.StateFile, Hook: l.fate, Release: "test"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	l.store = ledger
+	clients := manager.Clients{
+		Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 },
+		Transport: &wire{fate: l.fate, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
+	}
+	seed := [32]byte{byte(w.seed), byte(w.lives)}
+	l.manager, err = manager.New(w.cfg, manager.Deps{
+		Ledger: ledger, Log: w.logger(), Version: "test", Coordinator: clients.Coordinator, Provisioner: clients.Provisioner,
+		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.life = l
+	w.watch.ledger.Store(ledger)
+	go func() {
+		defer close(l.ended)
+		if err := l.manager.Run(ctx); err != nil && !strings.Contains(err.Error(), errPower.Error()) {
+			w.t.Errorf("the service ended: %v", err)
+		}
+	}()
+}
+
+// end waits for a life that was cut or stops one that was not.
+func (w *world) end() {
+	w.life.cancel()
+	<-w.life.ended
+	w.net.Client(fmt.Sprint("life ", w.lives)).Cut()
+	if err := w.life.store.Close(); err != nil {
+		w.t.Errorf("close the ledger: %v", err)
+	}
+}
+
+// close ends the world.
+func (w *world) close() {
+	w.stop()
+	w.net.Close()
+	w.done.Wait()
+}
+
+func (w *world) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(lockedWriter{w}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+type lockedWriter struct{ w *world }
+
+func (l lockedWriter) Write(p []byte) (int, error) {
+	l.w.logMu.Lock()
+	defer l.w.logMu.Unlock()
+	return l.w.log.Write(p)
+}
+
+// order is one job as a user would queue it, and what may become of it.
+type order struct {
+	id     int64
+	body   map[string]any
+	cancel time.Duration // after queuing; 0 = never
+	want   []string      // statuses that are right
+}
+
+// queue posts a job.
+func (w *world) queue(body map[string]any, want ...string) *order {
+	var answer struct {
+		ID int64 `json:"id"`
+	}
+	w.control("POST", gitlabURL+"/_sim/jobs", body, &answer)
+	w.orders = append(w.orders, order{id: answer.ID, body: body, want: want})
+	return &w.orders[len(w.orders)-1]
+}
+
+// control calls a control endpoint of a simulator.
+func (w *world) control(method, url string, body, into any) {
+	var send io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		send = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequest(method, url, send)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	answer, err := (&http.Client{Transport: w.net.Transport()}).Do(r)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, url, err)
+	}
+	defer answer.Body.Close()
+	raw, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode/100 != 2 {
+		w.t.Fatalf("%s %s: %d %s", method, url, answer.StatusCode, raw)
+	}
+	if into != nil {
+		if err := json.Unmarshal(raw, into); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// simJob is a job as GET /_sim/jobs shows it.
+type simJob struct {
+	ID            int64      `json:"id"`
+	Status        string     `json:"status"`
+	FailureReason string     `json:"failure_reason"`
+	ExitCode      *int       `json:"exit_code"`
+	Trace         string     `json:"trace"`
+	AcquiredAt    *time.Time `json:"acquired_at"`
+	FinishedAt    *time.Time `json:"finished_at"`
+}
+
+func (w *world) simJobs() []simJob {
+	var out []simJob
+	w.control("GET", gitlabURL+"/_sim/jobs", nil, &out)
+	return out
+}
+
+// quiet waits until every job has ended, the service has none open and every instance
+// is gone; false after the given time.
+func (w *world) quiet(limit time.Duration) bool {
+	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(7 * time.Second) {
+		if w.isQuiet() {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) isQuiet() bool {
+	for _, j := range w.simJobs() {
+		if j.FinishedAt == nil {
+			return false
+		}
+	}
+	for _, app := range w.clever.Applications() {
+		if app.State != "deleted" && strings.HasPrefix(app.Name, "hpd-job-"+string(w.cfg.Runners[0].Owner)) {
+			return false
+		}
+	}
+	s := w.life.manager.Status()
+	return len(s.Jobs) == 0 && len(s.Instances) == 0 && s.StartedAt != (time.Time{})
+}
