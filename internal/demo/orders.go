@@ -49,7 +49,11 @@ func orders() []order {
 		{
 			name: "after-script", flavor: "S",
 			spec: spec{
-				Script:      []string{`echo "working-$((40 + 2))"`, "sleep 45", `echo "too-late-$((40 + 2))"`},
+				Script: []string{
+					`echo "working-$((40 + 2))"`,
+					`i=0; while [ $i -lt 60 ]; do i=$((i + 1)); echo "tick $i"; sleep 1; done`,
+					`echo "too-late-$((40 + 2))"`,
+				},
 				AfterScript: []string{`echo "cleaned-up-$((40 + 2))"`},
 			},
 			cancelIf: func(s sight) bool { return strings.Contains(s.job.Trace, "working-42") },

@@ -134,11 +134,11 @@ func (d *demo) leftOver(ctx context.Context) ([]string, error) {
 	return out, nil
 }
 
-// between is the time from one moment to another in seconds, or "" when one of them
-// never came.
+// between is the time from one moment to another in seconds, "-" when one of them
+// never came. What happened in the other order took no time.
 func between(from, to *time.Time) string {
-	if from == nil || to == nil || to.Before(*from) {
+	if from == nil || to == nil {
 		return "-"
 	}
-	return fmt.Sprintf("%.1f s", to.Sub(*from).Seconds())
+	return fmt.Sprintf("%.1f s", max(0, to.Sub(*from).Seconds()))
 }
