@@ -240,6 +240,23 @@ func TestWhatARefusalCarries(t *testing.T) {
 	}
 }
 
+func TestHeadersThatAreNoPlainWords(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"failed; canceled", "Failed", "<b>", strings.Repeat("x", 65), jobSecret} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Job-Status", value)
+			w.Header().Set("X-Request-Id", value+"\t"+jobSecret)
+			w.WriteHeader(403)
+		})
+		err := calls["update"](t.Context(), c)
+		e, ok := errors.AsType[*coordinator.StatusError](err)
+		if !ok || e.JobStatus != "" || e.RequestID != "" {
+			t.Errorf("%q: got %#v", value, e)
+		}
+		clean(t, value, err)
+	}
+}
+
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{

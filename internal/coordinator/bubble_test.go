@@ -48,14 +48,16 @@ func inBubble(t *testing.T, h http.HandlerFunc, f func(t *testing.T, c *coordina
 		p := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		server := &http.Server{Handler: h}
 		go func() { _ = server.Serve(p) }()
+		defer func() {
+			_ = server.Close()
+			synctest.Wait()
+		}()
 		transport := &http.Transport{DialContext: p.dial, DisableKeepAlives: true}
 		c, err := coordinator.New(coordinator.Config{URL: "http://gitlab.example", Transport: transport})
 		if err != nil {
 			t.Fatal(err)
 		}
 		f(t, c)
-		_ = server.Close()
-		synctest.Wait()
 	})
 }
 

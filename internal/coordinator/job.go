@@ -10,21 +10,6 @@ import (
 	"heptapod-paas-runner/internal/secret"
 )
 
-// Statuses of a job at its coordinator, as Job-Status and JobStatus give them.
-const (
-	StatusPending   = "pending"
-	StatusRunning   = "running"
-	StatusCanceling = "canceling"
-	StatusCanceled  = "canceled"
-	StatusSuccess   = "success"
-	StatusFailed    = "failed"
-)
-
-// Final tells whether a job with this status has ended.
-func Final(status string) bool {
-	return status == StatusSuccess || status == StatusFailed || status == StatusCanceled
-}
-
 // JobStatus reads the status of the job that owns the token, without touching the
 // job. A token dies with its job: fleet.ErrUnauthorized.
 func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, error) {

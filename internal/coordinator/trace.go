@@ -25,8 +25,9 @@ type TraceAnswer struct {
 	Interval  time.Duration
 }
 
-// AppendTrace writes data at offset, which must be the trace's size. Repeatable:
-// what has arrived already is answered with a conflict.
+// AppendTrace writes data at offset, which must be the trace's size. Repeatable: when
+// it has arrived already and nothing after it, the answer is the same as the first time;
+// else it is a conflict.
 func (c *Client) AppendTrace(ctx context.Context, id int64, token secret.String, offset int64, data []byte) (TraceAnswer, error) {
 	if err := mustJob(id, token); err != nil {
 		return TraceAnswer{}, err
@@ -67,8 +68,9 @@ func (c *Client) AppendTrace(ctx context.Context, id int64, token secret.String,
 }
 
 // ProbeTrace asks for the trace's size without writing: it offers one byte at offset
-// 1, which no trace ends at, and the refusal tells the size. Should a trace be exactly
-// one byte long, a line break is added to it.
+// 1, which no trace ends at, and the refusal tells the size. (A trace of two bytes is no
+// conflict: it ends where the byte would end; nothing is written either.) Should a
+// trace be exactly one byte long, a line break is added to it.
 func (c *Client) ProbeTrace(ctx context.Context, id int64, token secret.String) (TraceAnswer, error) {
 	return c.AppendTrace(ctx, id, token, 1, []byte("\n"))
 }
