@@ -168,3 +168,10 @@ func ownLines(trace []byte, prefix string) string {
 	first, _, _ := strings.Cut(strings.TrimPrefix(string(trace), prefix), "\n")
 	return first + "\n"
 }
+
+func (w *world) logger() *slog.Logger {
+	if w.log != nil {
+		return w.log
+	}
+	return slog.New(slog.DiscardHandler)
+}
