@@ -5,6 +5,7 @@ package demo
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -39,7 +40,9 @@ const (
 // orders are the jobs in the order in which they are queued. The quota is 4 M (53.8):
 // everything before "big" fits at once, and while "slow" (L, 22.3) and "after-script"
 // (S, 5.7) are there, "big" (XL, 32) does not.
-func orders() []order {
+func orders() []order { return slices.Concat(smallOnes(), bigAndLater()) }
+
+func smallOnes() []order {
 	return []order{
 		{
 			name: "hello", flavor: "XS",
@@ -89,6 +92,11 @@ func orders() []order {
 			cancelIf: func(s sight) bool { return s.app.State == "booting" },
 			want:     want{status: "canceled", flavor: "M", unrun: true, lacks: []string{"never-42"}},
 		},
+	}
+}
+
+func bigAndLater() []order {
+	return []order{
 		{
 			name: "slow", flavor: "L",
 			spec: spec{Script: []string{"sleep 5", `echo "slow-$((40 + 2))"`}},

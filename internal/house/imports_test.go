@@ -49,6 +49,7 @@ var rules = []rule{
 	{"internal/api/*", join(service, "internal/api"), "serves what the manager tells"},
 	{"internal/web", join(service, "internal/api"), "shows what the API tells"},
 	{"internal/relay", nil, "travels to every instance: the standard library only"},
+	{"internal/sim", nil, "only says what the simulators are"},
 	{"internal/sim/*", []string{"internal/fleet", "internal/sim/*"}, "an independent reading of each protocol, or a misreading cancels itself out"},
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
 	{"internal/demo", nil, "sees what a user sees: processes and HTTP"},

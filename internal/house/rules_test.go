@@ -4,6 +4,7 @@ package house_test
 
 import (
 	"go/ast"
+	"go/token"
 	"os"
 	"path"
 	"path/filepath"
@@ -101,35 +102,70 @@ func TestNoInitFunctions(t *testing.T) {
 }
 
 // A skipped test looks like a passed one, and a test that sleeps is slow when it
-// passes and wrong when the machine is busy.
+// passes and wrong when the machine is busy. Under -short, which needs nothing but Go,
+// a test that needs more may be skipped.
 func TestTestsNeitherSkipNorSleep(t *testing.T) {
 	t.Parallel()
-	for _, f := range goFiles(t) {
+	all := goFiles(t)
+	bubbles := map[string]bool{} // folders whose tests run in simulated time
+	for _, f := range all {
+		if importsSynctest(f) {
+			bubbles[path.Dir(f.path)] = true
+		}
+	}
+	for _, f := range all {
+		if !f.isTest() {
+			continue
+		}
+		short := underShort(f)
 		ast.Inspect(f.file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			sel, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok {
-				return true
-			}
-			at := f.fset.Position(call.Pos())
-			name := sel.Sel.Name
-			if f.isTest() && (name == "Skip" || name == "Skipf" || name == "SkipNow") {
-				t.Errorf("%s: a skipped test tests nothing", at)
-			}
-			pkg, _ := sel.X.(*ast.Ident)
-			if f.isTest() && name == "Sleep" && pkg != nil && pkg.Name == "time" && !usesBubble(f) {
-				t.Errorf("%s: time.Sleep outside of testing/synctest", at)
+			receiver, name := called(n)
+			switch {
+			case name == "Skip" || name == "Skipf" || name == "SkipNow":
+				if !short(n.Pos()) {
+					t.Errorf("%s: a skipped test tests nothing", f.fset.Position(n.Pos()))
+				}
+			case name == "Sleep" && receiver == "time" && !bubbles[path.Dir(f.path)]:
+				t.Errorf("%s: time.Sleep outside of testing/synctest", f.fset.Position(n.Pos()))
 			}
 			return true
 		})
 	}
 }
 
-// usesBubble tells whether a file imports testing/synctest, where time is simulated.
-func usesBubble(f goFile) bool {
+// called gives x and f of a call x.f().
+func called(n ast.Node) (receiver, name string) {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return "", ""
+	}
+	selector, ok := call.Fun.(*ast.SelectorExpr)
+	if !ok {
+		return "", ""
+	}
+	if x, ok := selector.X.(*ast.Ident); ok {
+		receiver = x.Name
+	}
+	return receiver, selector.Sel.Name
+}
+
+// underShort tells which positions of a file are inside of `if testing.Short()`.
+func underShort(f goFile) func(token.Pos) bool {
+	var blocks []*ast.IfStmt
+	ast.Inspect(f.file, func(n ast.Node) bool {
+		if block, ok := n.(*ast.IfStmt); ok {
+			if receiver, name := called(block.Cond); receiver == "testing" && name == "Short" {
+				blocks = append(blocks, block)
+			}
+		}
+		return true
+	})
+	return func(at token.Pos) bool {
+		return slices.ContainsFunc(blocks, func(b *ast.IfStmt) bool { return b.Body.Pos() <= at && at < b.Body.End() })
+	}
+}
+
+func importsSynctest(f goFile) bool {
 	return slices.ContainsFunc(f.file.Imports, func(i *ast.ImportSpec) bool {
 		return i.Path.Value == `"testing/synctest"`
 	})
