@@ -67,7 +67,7 @@ func (c *watcher) checkRecorded(body string) {
 func (c *watcher) checkOurs(path string) {
 	for _, app := range c.w.clever.Applications() {
 		if strings.HasSuffix(path, "/"+app.ID) {
-			if owner, _, ok := fleet.ParseKey(app.Name); !ok || owner != c.w.cfg.Runners[0].Owner {
+			if !c.w.ours(app.Name) {
 				c.fault("I4: %s (%s) is asked to be deleted and is not ours", app.ID, app.Name)
 			}
 		}
@@ -84,7 +84,7 @@ func (c *watcher) checkCeilings() {
 	var sum fleet.Weight
 	count := map[string]int{}
 	for _, app := range c.w.clever.Applications() {
-		if app.State == "deleted" || !strings.HasPrefix(app.Name, c.w.cfg.Runners[0].Owner.KeyPrefix()) {
+		if app.State == "deleted" || !c.w.ours(app.Name) {
 			continue
 		}
 		sum += weights[strings.TrimPrefix(app.Flavor, "heptapod-runner-")]
@@ -130,8 +130,7 @@ func (w *world) check() []string {
 		}
 	}
 	for _, app := range w.clever.Applications() {
-		_, _, ours := fleet.ParseKey(app.Name)
-		ours = ours && strings.HasPrefix(app.Name, w.cfg.Runners[0].Owner.KeyPrefix())
+		ours := w.ours(app.Name)
 		switch {
 		case ours && app.State != "deleted":
 			say("I5: %s is left, state %s", app.Name, app.State)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/http"
 	"regexp"
 	"strings"
@@ -53,12 +54,28 @@ func (f *fate) Point(name string) error {
 // and one after it took effect.
 type wire struct {
 	fate *fate
+	seed uint64
 	next http.RoundTripper
+
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+// pause puts the beginning of a call at an instant of its own: the goroutine that owns
+// the state goes on at the instant at which it hands a call out.
+func (w *wire) pause(name string) {
+	w.mu.Lock()
+	w.calls[name]++
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s %d", w.seed, name, w.calls[name])
+	w.mu.Unlock()
+	time.Sleep(time.Microsecond + time.Duration(h.Sum64()%uint64(time.Millisecond)))
 }
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	name := callName(r)
+	w.pause(name)
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
 	}

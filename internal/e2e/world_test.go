@@ -140,7 +140,7 @@ func (w *world) beginFate(f *fate) {
 	l.store = ledger
 	clients := manager.Clients{
 		Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 },
-		Transport: &wire{fate: l.fate, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
+		Transport: &wire{fate: l.fate, seed: w.seed, calls: map[string]int{}, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
 	}
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
 	l.manager, err = manager.New(w.cfg, manager.Deps{
@@ -265,6 +265,12 @@ func (w *world) quiet(limit time.Duration) bool {
 	return false
 }
 
+// ours tells whether a name is exactly one of our keys.
+func (w *world) ours(name string) bool {
+	owner, _, ok := fleet.ParseKey(name)
+	return ok && owner == w.cfg.Runners[0].Owner
+}
+
 func (w *world) isQuiet() bool {
 	for _, j := range w.simJobs() {
 		if j.FinishedAt == nil {
@@ -272,7 +278,7 @@ func (w *world) isQuiet() bool {
 		}
 	}
 	for _, app := range w.clever.Applications() {
-		if app.State != "deleted" && strings.HasPrefix(app.Name, "hpd-job-"+string(w.cfg.Runners[0].Owner)) {
+		if app.State != "deleted" && w.ours(app.Name) {
 			return false
 		}
 	}

@@ -79,7 +79,7 @@ func (m *Manager) tell(ctx context.Context, j *job) {
 	j.status.busy = true
 	id, token, client := j.rec.ID, j.rec.Token, j.runner.client
 	offset := j.rec.FailureMark - 1
-	text := j.rec.FailureText
+	text := failureLine(j.rec.FailureText)
 	if !j.rec.PrefixFrozen && offset < int64(len(j.rec.Prefix)) {
 		text = j.rec.Prefix[offset:] + text
 	}

@@ -188,11 +188,14 @@ func (m *Manager) canceled(ctx context.Context, j *job) bool {
 
 // fail records that we have to end the job ourselves, and how.
 func (m *Manager) fail(ctx context.Context, j *job, reason, text string) {
-	m.change(ctx, "fail", j, nil, func(d draft) {
+	ok := m.change(ctx, "fail", j, nil, func(d draft) {
 		d.job.State = fleet.JobFailing
 		d.job.FailureReason = reason
-		d.job.FailureText = failureLine(text)
+		d.job.FailureText = plain(text)
 	})
+	if ok && j.status.fails == 0 {
+		j.status.next = time.Now() // the user waits for the answer
+	}
 }
 
 // finish records the proven end of a job.

@@ -5,6 +5,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"heptapod-paas-runner/internal/fleet"
@@ -18,7 +19,7 @@ const strictFor = time.Hour
 // launchWaiting launches waiting jobs in order of acquisition while the limits allow,
 // and tells each of the others in its log what it waits for.
 func (m *Manager) launchWaiting(ctx context.Context) {
-	if m.draining || !m.recovered {
+	if _, known := m.quota(); m.draining || !m.recovered || !known {
 		return
 	}
 	for {
@@ -66,10 +67,12 @@ func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reaso
 	if reason.OK() || j.wait.Same(reason) {
 		return
 	}
-	m.change(ctx, "wait", j, nil, func(d draft) {
-		say(j.runner, d.job, "waiting for "+reason.String())
-	})
 	j.wait, j.waitFrom = reason, time.Now()
+	text := "waiting for " + reason.String()
+	if strings.HasSuffix(j.rec.Prefix, line(text)) { // said by an earlier life of this process
+		return
+	}
+	m.change(ctx, "wait", j, nil, func(d draft) { say(j.runner, d.job, text) })
 }
 
 // waiting lists the jobs that want an instance.

@@ -18,7 +18,7 @@ func (m *Manager) logJob(j *job, to fleet.Job) {
 		args = append(args, "flavor", to.Flavor)
 	}
 	if to.State == fleet.JobFailing {
-		args = append(args, "reason", to.FailureReason, "err", plain(to.FailureText))
+		args = append(args, "reason", to.FailureReason, "err", to.FailureText)
 	}
 	if to.State == fleet.JobFinished {
 		args = append(args, "result", to.Result)

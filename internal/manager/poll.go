@@ -77,7 +77,8 @@ func (m *Manager) unplaced() []schedule.Waiting {
 // polled takes the answer to a job request. A granted job is committed before anything
 // else happens (I1).
 func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant, err error) {
-	held := time.Since(r.polling.started)
+	begun := r.polling.started
+	held := time.Since(begun)
 	r.polling = nil
 	if err != nil {
 		m.pollFailed(ctx, r, err)
@@ -87,7 +88,7 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 		m.log.Info("the coordinator answers again", "runner", r.cfg.Name, "attempt", r.pollFails)
 	}
 	r.pollFails, r.alarmed = 0, false
-	r.coordOK = time.Now()
+	r.coordOK = begun // a held request may be answered well after everything else broke
 	if grant.LastUpdate != "" {
 		r.lastUpdate = grant.LastUpdate
 	}

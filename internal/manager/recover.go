@@ -15,7 +15,7 @@ import (
 // load reads the ledger and records the owners of the configured runners. Nothing is
 // decided here: every job and instance goes on from its recorded state.
 func (m *Manager) load(ctx context.Context) error {
-	snap, err := m.deps.Ledger.Load(ctx)
+	snap, err := m.deps.Ledger.Load(context.WithoutCancel(ctx)) // a disk read, even when a stop is asked for already
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", err)
 	}
@@ -35,7 +35,7 @@ func (m *Manager) load(ctx context.Context) error {
 		}
 	}
 	if len(fresh) > 0 {
-		if err := m.deps.Ledger.Commit(ctx, store.Change{Name: "runners", Runners: fresh}); err != nil {
+		if err := m.deps.Ledger.Commit(context.WithoutCancel(ctx), store.Change{Name: "runners", Runners: fresh}); err != nil {
 			return fmt.Errorf("record the runners: %w", err)
 		}
 		m.recorded = append(m.recorded, fresh...)

@@ -35,8 +35,11 @@ func say(r *runner, rec *fleet.Job, text string) {
 	if rec.PrefixFrozen || r.cfg.SubRunner == modeExec {
 		return
 	}
-	rec.Prefix += lineStart + plain(text) + "\n"
+	rec.Prefix += line(text)
 }
+
+// line is one of our lines as it stands in a trace.
+func line(text string) string { return lineStart + plain(text) + "\n" }
 
 // failureLine is the text with which a job ends in the trace.
 func failureLine(text string) string { return failStart + plain(text) + failEnd }

@@ -176,7 +176,7 @@ func (m *Manager) countRefusal(ctx context.Context, j *job) {
 // refusalsMeanEnd tells whether refusals can be taken as the job's end: not while more
 // than half of the coordinator's jobs are refused, since a broken proxy must not
 // destroy everything. For a single job the coordinator must have answered somebody
-// well in the same minute, and so for all that the coordinator must have ended itself.
+// well since, and so for all that the coordinator must have ended itself.
 func (m *Manager) refusalsMeanEnd(j *job) bool {
 	all, out := 0, 0
 	for _, other := range m.jobs {
@@ -192,12 +192,13 @@ func (m *Manager) refusalsMeanEnd(j *job) bool {
 		return true
 	}
 	overdue := time.Since(j.rec.AcquiredAt) > j.rec.Timeout+serverGrace // it has ended the job itself by now
-	return (out == 1 || overdue) && m.coordinatorWell(j.rec.Coordinator)
+	return (out == 1 || overdue) && m.coordinatorWell(j.rec.Coordinator, j.refused[0])
 }
 
-func (m *Manager) coordinatorWell(url string) bool {
+// coordinatorWell tells whether a coordinator has answered any call well since a time.
+func (m *Manager) coordinatorWell(url string, since time.Time) bool {
 	for _, r := range m.runners {
-		if r.cfg.Coordinator == url && !r.coordOK.IsZero() && time.Since(r.coordOK) < refusedWithin {
+		if r.cfg.Coordinator == url && r.coordOK.After(since) {
 			return true
 		}
 	}
@@ -220,5 +221,5 @@ func finalStatus(err error) (string, bool) {
 // refused tells whether the coordinator refuses the job's token or does not know it.
 func refused(err error) bool {
 	e, ok := errors.AsType[*coordinator.StatusError](err)
-	return ok && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
+	return ok && !e.Foreign && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden || e.Status == http.StatusNotFound)
 }

@@ -79,7 +79,7 @@ func TestRefusalsMeanEnd(t *testing.T) {
 			m := bare()
 			m.runners = []*runner{{cfg: config.Runner{Coordinator: url}}}
 			if well {
-				m.runners[0].coordOK = time.Now()
+				m.runners[0].coordOK = time.Now().Add(time.Second)
 			}
 			var first *job
 			for i := range refusedJobs + others {
