@@ -241,7 +241,8 @@ func TestNobodyListens(t *testing.T) {
 	}
 	address := l.Addr().String()
 	_ = l.Close()
-	err = Push(t.Context(), Target{URL: "http://" + address + "/app.git"}, "master", testFiles(), "m")
+	target := Target{URL: "http://" + address + "/app.git", HTTP: &http.Client{Transport: &http.Transport{}}}
+	err = Push(t.Context(), target, "master", testFiles(), "m")
 	if err == nil || fleet.ClassOf(err) != fleet.Transient {
 		t.Errorf("%v: %v", fleet.ClassOf(err), err)
 	}

@@ -31,7 +31,7 @@ type Target struct {
 	URL      string // http or https, without user, query and fragment
 	User     string
 	Password secret.String
-	HTTP     *http.Client // its Transport and Timeout are used; nil = the default transport
+	HTTP     *http.Client // its Transport, which must be set, and its Timeout are used
 	Packs    *Cache       // keeps big executables compressed between pushes; nil = compress each time
 }
 
@@ -193,11 +193,11 @@ func (t Target) connect(service string, resultLimit int64) (*connection, error) 
 	if err != nil {
 		return nil, errors.New("the repository's URL can't be parsed")
 	}
-	c := &connection{endpoint: endpoint, password: t.Password.Reveal(), guard: newGuard(t.HTTP, service, resultLimit)}
-	c.client = &http.Client{Transport: c.guard}
-	if t.HTTP != nil {
-		c.client.Timeout = t.HTTP.Timeout
+	if t.HTTP == nil || t.HTTP.Transport == nil {
+		return nil, errors.New("no HTTP client with a transport was given")
 	}
+	c := &connection{endpoint: endpoint, password: t.Password.Reveal(), guard: newGuard(t.HTTP.Transport, service, resultLimit)}
+	c.client = &http.Client{Transport: c.guard, Timeout: t.HTTP.Timeout}
 	if t.User != "" || c.password != "" {
 		c.auth = &githttp.BasicAuth{Username: t.User, Password: c.password}
 	}

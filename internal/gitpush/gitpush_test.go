@@ -25,7 +25,7 @@ import (
 func testFiles() []fleet.File {
 	return []fleet.File{
 		{Path: "Dockerfile", Data: []byte("FROM scratch\n")},
-		{Path: "bin/paas-relay", Data: noise(100_000), Executable: true},
+		{Path: "bin/paas-relay", Data: noise(5_000), Executable: true},
 		{Path: "bin.txt", Data: []byte("sorts between bin and bin/ if one gets it wrong")},
 		{Path: "empty", Data: nil},
 		{Path: "job.json", Data: []byte(`{"id":1}`)},

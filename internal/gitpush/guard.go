@@ -33,12 +33,8 @@ type guard struct {
 	err  error
 }
 
-func newGuard(client *http.Client, service string, resultLimit int64) *guard {
-	g := &guard{base: http.DefaultTransport, service: service, resultLimit: resultLimit}
-	if client != nil && client.Transport != nil {
-		g.base = client.Transport
-	}
-	return g
+func newGuard(base http.RoundTripper, service string, resultLimit int64) *guard {
+	return &guard{base: base, service: service, resultLimit: resultLimit}
 }
 
 // statusError is an HTTP answer that is not 2xx. Its body is never read: it may be of

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -164,7 +165,7 @@ func FuzzReport(f *testing.F) {
 		if report.Decode(strings.NewReader(text)) != nil {
 			return
 		}
-		c, err := Target{URL: "http://git.example/app.git"}.connect("git-receive-pack", reportLimit)
+		c, err := Target{URL: "http://git.example/app.git", HTTP: &http.Client{Transport: &http.Transport{}}}.connect("git-receive-pack", reportLimit)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,9 +164,7 @@ func (m *model) apply(c Change) {
 	for _, instance := range c.Instances {
 		m.instances[instance.Key] = instance
 	}
-	for key, value := range c.Meta {
-		m.meta[key] = value
-	}
+	maps.Copy(m.meta, c.Meta)
 }
 
 func TestAnyHistoryEqualsTheModel(t *testing.T) {
