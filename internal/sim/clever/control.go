@@ -38,8 +38,8 @@ type Binary struct {
 	SHA256 string `json:"sha256"`
 }
 
-// Faults is the panel behind /_sim/faults and /_sim/requests.
-func (s *Server) Faults() *fault.Panel { return s.panel }
+// Panel is the panel behind /_sim/faults and /_sim/requests.
+func (s *Server) Panel() *fault.Panel { return s.panel }
 
 // Applications lists all applications that ever existed, in order of creation.
 func (s *Server) Applications() []Application {

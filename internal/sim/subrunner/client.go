@@ -107,12 +107,6 @@ func infoOf(executor string) map[string]any {
 	}
 }
 
-func jsonHeader(token string) http.Header {
-	return http.Header{
-		"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Private-Token": {token},
-	}
-}
-
 // request asks for a job.
 func (c *client) request(ctx context.Context, token, lastUpdate string) reply {
 	body := map[string]any{"token": token, "system_id": c.systemID, "info": infoOf(c.executor)}
@@ -127,7 +121,11 @@ func (c *client) sendJSON(ctx context.Context, method, path, token string, body 
 	if err != nil {
 		return reply{err: fmt.Errorf("%s %s: %w", method, path, err)}
 	}
-	return c.do(ctx, method, path, jsonHeader(token), raw)
+	header := http.Header{"Content-Type": {"application/json"}, "Private-Token": {token}}
+	if method == http.MethodPost { // only where the answer is read
+		header.Set("Accept", "application/json")
+	}
+	return c.do(ctx, method, path, header, raw)
 }
 
 // patch appends to the trace.
