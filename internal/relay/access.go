@@ -27,6 +27,7 @@ type gate struct {
 	job  *job
 	own  func(remote, local net.Addr) bool
 	desk desk
+	busy busy
 }
 
 // desk serves what the gate lets in.
@@ -40,6 +41,10 @@ type desk interface {
 
 // ServeHTTP implements http.Handler.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !g.busy.enter() {
+		panic(http.ErrAbortHandler) // closing: the connection is as good as gone
+	}
+	defer g.busy.leave()
 	// The text as it was sent: nothing is cleaned, decoded or joined first.
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	rest, ok := strings.CutPrefix(path, "/api/v4/")

@@ -40,7 +40,8 @@ func (r *relay) execute(ctx, early context.Context, place *site) *ending {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	own := r.deps.Own
-	server := newServer(ctx, &gate{job: r.job, own: own, desk: r.clerk}, r.log)
+	gate := &gate{job: r.job, own: own, desk: r.clerk}
+	server := newServer(ctx, gate, r.log)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -53,6 +54,7 @@ func (r *relay) execute(ctx, early context.Context, place *site) *ending {
 	end := r.supervise(ctx, place)
 	cancel()
 	server.Close()
+	gate.busy.close()
 	<-served
 	<-replayed
 	return end

@@ -100,3 +100,30 @@ func (c *counted) Close() error {
 	c.once.Do(c.free)
 	return c.Conn.Close()
 }
+
+// busy counts the requests at work: a server that is closed doesn't wait for them,
+// and what they use must outlive them.
+type busy struct {
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup
+}
+
+func (b *busy) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.work.Add(1)
+	}
+	return !b.closed
+}
+
+func (b *busy) leave() { b.work.Done() }
+
+// close lets nobody in any more and waits until all have left.
+func (b *busy) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.work.Wait()
+}

@@ -41,6 +41,7 @@ type world struct {
 	docker      Docker
 	notices     []string
 	log         *slog.Logger
+	realProcess bool // with real sockets
 }
 
 func newWorld(t *testing.T, prefix string) *world {
@@ -76,7 +77,11 @@ func (w *world) run(ctx context.Context) (Outcome, error) {
 	}
 	defer w.serve(gitlabHost, w.handler)()
 	defer w.serve(noticeHost, http.HandlerFunc(w.notice))()
-	return Run(ctx, Config{File: filepath.Join(w.dir, "relay.json")}, Deps{
+	file := filepath.Join(w.dir, "relay.json")
+	if w.realProcess {
+		return Run(ctx, Config{File: file}, Deps{Stop: w.stop, Log: w.log})
+	}
+	return Run(ctx, Config{File: file}, Deps{
 		Transport: w.net.transport("10.0.0.1"), Listen: w.net.listen, Start: w.start, Stop: w.stop,
 		Env: []string{"PATH=/usr/bin"}, Docker: w.docker, Log: w.log, Version: "0.0.1",
 	})
