@@ -27,9 +27,6 @@ type gitDir struct {
 
 func newGitDir(t *testing.T) gitDir {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
 	g := gitDir{t, t.TempDir()}
 	g.must("init", "-q", "-b", "master", ".")
 	return g

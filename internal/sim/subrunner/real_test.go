@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -139,9 +138,6 @@ func TestRealArtifacts(t *testing.T) {
 }
 
 func TestRealClone(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("git is not installed")
-	}
 	r := newReal(t)
 	r.expect(r.run(gitlab.Spec{Git: true, Script: []string{"git log --oneline | wc -l", "ls -a"}}), "success", "Checking out ", ".git\n")
 	none := r.run(gitlab.Spec{Git: true, Script: []string{"echo"}, Variables: map[string]gitlab.Variable{"GIT_STRATEGY": {Value: "none"}}})
