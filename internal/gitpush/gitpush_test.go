@@ -106,8 +106,15 @@ func TestTheBranchIsCreatedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := git(t, "-C", g.repository, "rev-parse", "master")
+	target := g.target()
+	target.HTTP = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPost {
+			t.Error("something was pushed to an existing branch")
+		}
+		return g.Client().Transport.RoundTrip(r)
+	})}
 	for _, message := range []string{"one", "two"} { // the very same commit, and another
-		err := Push(t.Context(), g.target(), "master", testFiles(), message)
+		err := Push(t.Context(), target, "master", testFiles(), message)
 		if !errors.Is(err, fleet.ErrAlreadyStarted) {
 			t.Errorf("push of %q to an existing branch: %v", message, err)
 		}
