@@ -51,7 +51,7 @@ func failure(status int, text string) reply {
 func forbidden() reply    { return message(http.StatusForbidden, "403 Forbidden") }
 func unauthorized() reply { return message(http.StatusUnauthorized, "401 Unauthorized") }
 func notFound(what string) reply {
-	return message(http.StatusNotFound, strings.TrimSpace("404 "+what+" Not Found"))
+	return message(http.StatusNotFound, strings.Join(strings.Fields("404 "+what+" Not Found"), " "))
 }
 
 // admin lets an endpoint be used with the administrator's token only.

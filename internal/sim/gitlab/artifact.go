@@ -15,9 +15,6 @@ import (
 	"strings"
 )
 
-// maxArtifact is GitLab's default limit of an artifact.
-const maxArtifact = 100 << 20
-
 // artifact is one uploaded file.
 type artifact struct {
 	filename string
@@ -35,7 +32,7 @@ func (s *Server) uploadArtifact(w http.ResponseWriter, r *http.Request) {
 		early.write(w)
 		return
 	}
-	got, err := readFile(r)
+	got, err := readFile(r, s.config.MaxArtifact)
 	switch {
 	case errors.Is(err, errTooLarge):
 		message(http.StatusRequestEntityTooLarge, "413 Request Entity Too Large").write(w)
@@ -57,7 +54,7 @@ func (s *Server) uploadArtifact(w http.ResponseWriter, r *http.Request) {
 var errTooLarge = errors.New("the artifact is too large")
 
 // readFile reads the part of a form that is called file.
-func readFile(r *http.Request) (artifact, error) {
+func readFile(r *http.Request, limit int64) (artifact, error) {
 	form, err := r.MultipartReader()
 	if err != nil {
 		return artifact{}, fmt.Errorf("read the form: %w", err)
@@ -68,18 +65,18 @@ func readFile(r *http.Request) (artifact, error) {
 			return artifact{}, fmt.Errorf("find the file in the form: %w", err)
 		}
 		if part.FormName() == "file" {
-			return readPart(part)
+			return readPart(part, limit)
 		}
 	}
 }
 
-func readPart(part *multipart.Part) (artifact, error) {
+func readPart(part *multipart.Part, limit int64) (artifact, error) {
 	var data bytes.Buffer
-	n, err := io.Copy(&data, io.LimitReader(part, maxArtifact+1))
+	n, err := io.Copy(&data, io.LimitReader(part, limit+1))
 	if err != nil {
 		return artifact{}, fmt.Errorf("read the file: %w", err)
 	}
-	if n > maxArtifact {
+	if n > limit {
 		return artifact{}, errTooLarge
 	}
 	return artifact{part.FileName(), data.Bytes()}, nil

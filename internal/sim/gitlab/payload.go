@@ -24,17 +24,15 @@ func (s *Server) payload(j *job) object {
 			"ref_type": "branch", "refspecs": []string{"+refs/heads/" + branch + ":refs/remotes/origin/" + branch},
 			"depth": 20, "repo_object_format": "sha1", "protected": true,
 		},
-		"runner_info": object{"timeout": int(j.timeout.Seconds()), "runner_session_url": nil},
-		"variables":   s.variables(j, repo.commit),
-		"steps":       steps(j),
-		"hooks":       []object{},
-		"image":       jobImage(j.spec.Image),
-		"services":    jobServices(j.spec.Services),
-		"artifacts":   jobArtifacts(j),
-		"cache":       []object{},
-		"credentials": []object{{
-			"type": "registry", "url": s.host(), "username": ciUser, "password": j.token,
-		}},
+		"runner_info":  object{"timeout": int(j.timeout.Seconds()), "runner_session_url": nil},
+		"variables":    s.variables(j, repo.commit),
+		"steps":        steps(j),
+		"hooks":        []object{},
+		"image":        jobImage(j.spec.Image),
+		"services":     jobServices(j.spec.Services),
+		"artifacts":    jobArtifacts(j),
+		"cache":        []object{},
+		"credentials":  s.credentials(j),
 		"dependencies": s.dependencies(j),
 		"features": object{
 			"trace_sections": true, "token_mask_prefixes": []string{"glpat-", "glcbt-"},
@@ -142,6 +140,22 @@ func (s *Server) dependencies(j *job) []object {
 		out = append(out, entry)
 	}
 	return out
+}
+
+// credentials are for the container registry and the Dependency Proxy, which names
+// itself with a port in any case.
+func (s *Server) credentials(j *job) []object {
+	var out []object
+	for _, url := range slices.Compact([]string{s.host(), s.proxyHost()}) {
+		out = append(out, object{"type": "registry", "url": url, "username": ciUser, "password": j.token})
+	}
+	return out
+}
+
+// proxyHost is the Dependency Proxy's host and port.
+func (s *Server) proxyHost() string {
+	_, hostname, port := s.parts()
+	return hostname + ":" + port
 }
 
 // host is the server's host and port, as in the name of an image.

@@ -27,6 +27,8 @@ type Config struct {
 	DropSilent time.Duration // after how long without update a job is dropped; 30 m
 	DropLate   time.Duration // how long after its timeout a job is dropped; 15 m
 	Seed       uint64        // of tokens and queue values
+
+	MaxArtifact int64 // bytes of an artifact; 0 means GitLab's default of 100 MiB
 }
 
 // Server is a pretend GitLab. Make it with New; its drop timers need Run.
@@ -57,6 +59,7 @@ func New(c Config) *Server {
 	c.LongPoll = cmp.Or(c.LongPoll, 50*time.Second)
 	c.DropSilent = cmp.Or(c.DropSilent, 30*time.Minute)
 	c.DropLate = cmp.Or(c.DropLate, 15*time.Minute)
+	c.MaxArtifact = cmp.Or(c.MaxArtifact, 100<<20)
 	s := &Server{
 		config: c, panel: fault.New(fault.Config{}), kick: make(chan struct{}, 1),
 		tokens: map[string]*job{}, runners: map[string]*runner{}, revoked: map[string]bool{},

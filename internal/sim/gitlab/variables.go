@@ -50,14 +50,14 @@ func (s *Server) serverVariables() []entry {
 		shown("CI_SERVER_PROTOCOL", scheme), shown("CI_SERVER_NAME", "GitLab"), shown("CI_SERVER_VERSION", "17.9.0"),
 		shown("CI_SERVER_VERSION_MAJOR", "17"), shown("CI_SERVER_VERSION_MINOR", "9"), shown("CI_SERVER_VERSION_PATCH", "0"),
 		shown("CI_API_V4_URL", s.config.URL+"/api/v4"), shown("CI_REGISTRY", s.host()),
-		shown("CI_DEPENDENCY_PROXY_SERVER", hostname+":"+port),
+		shown("CI_DEPENDENCY_PROXY_SERVER", s.proxyHost()),
 	}
 }
 
 func (s *Server) projectVariables(j *job, commit string) []entry {
 	project := j.spec.Project
 	slug := strings.ToLower(strings.NewReplacer("/", "-", ".", "-", "_", "-").Replace(project))
-	proxy := s.host() + "/" + root(project) + "/dependency_proxy/containers"
+	proxy := s.proxyHost() + "/" + root(project) + "/dependency_proxy/containers"
 	return []entry{
 		shown("CI_PROJECT_ID", strconv.Itoa(s.projectID(project))),
 		shown("CI_PROJECT_NAME", j.projectName()), shown("CI_PROJECT_TITLE", j.projectName()),
