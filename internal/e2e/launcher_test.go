@@ -56,6 +56,9 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 	vm := b.net.Client(place)
 	defer vm.Cut()
 	context.AfterFunc(ctx, vm.Cut)
+	if settings == "" {
+		return b.execFetchedJob(ctx, task, vm, dir)
+	}
 	_, err := relay.Run(ctx, relay.Config{File: settings}, relay.Deps{
 		Transport: vm.Transport(), Listen: vm.Listen, Version: "test",
 		Own: func(net.Addr, net.Addr) bool { return true },
@@ -68,6 +71,19 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 		},
 	})
 	return err
+}
+
+// execFetchedJob does what the entry point of the other mode does.
+func (b *bench) execFetchedJob(ctx context.Context, task clever.Task, vm *memnet.Client, dir string) error {
+	if len(task.Argv) != 5 || task.Argv[1] != "exec-fetched-job" || task.Argv[2] != "--config" {
+		return fmt.Errorf("entry point %q", task.Argv)
+	}
+	b.mu.Lock()
+	b.started[task.Name]++
+	b.mu.Unlock()
+	return subrunner.ExecFetchedJob(ctx, subrunner.Options{
+		ConfigFile: filepath.Join(dir, task.Argv[3]), Transport: vm.Transport(), Shell: subrunner.Virtual{}, Dir: dir,
+	}, filepath.Join(dir, task.Argv[4]))
 }
 
 // subRunner is the reference sub-runner as a process would be.

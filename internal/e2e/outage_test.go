@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"heptapod-paas-runner/internal/config"
 )
 
 func (w *world) cancel(id int64) {
@@ -248,6 +250,25 @@ func TestParkedTooLong(t *testing.T) {
 		j := w.simJobs()[1]
 		if j.FailureReason != "runner_system_failure" || !strings.Contains(j.Trace, "No instance was free for this job within") {
 			w.t.Errorf("reason %s, trace:\n%s", j.FailureReason, j.Trace)
+		}
+	})
+}
+
+// In the mode of the Python program nothing stands before the sub-runner's output.
+func TestExecFetchedJob(t *testing.T) {
+	run(t, func(w *world) {
+		w.cfg.Runners[0].SubRunner = config.ModeExec
+		w.queue(map[string]any{"script": []string{"echo hello"}, "virtual_seconds": 20}, "success")
+		w.queue(map[string]any{"script": []string{"exit 4"}, "virtual_seconds": 5}, "failed")
+		w.queue(map[string]any{"script": []string{"true"}, "variables": map[string]any{"CI_CLEVER_CLOUD_FLAVOR": "huge"}}, "failed")
+	}, func(w *world) {
+		for _, j := range w.simJobs()[:2] {
+			if !strings.HasPrefix(j.Trace, "\x1b[0KRunning with gitlab-runner") {
+				w.t.Errorf("the trace of job %d begins with %.60q", j.ID, j.Trace)
+			}
+		}
+		if j := w.simJobs()[2]; !strings.Contains(j.Trace, `flavor "huge" is not available`) {
+			w.t.Errorf("the user is not told: %q", j.Trace)
 		}
 	})
 }
