@@ -40,6 +40,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /git/{repo}/info/refs", s.gitRefs)
 	mux.HandleFunc("POST /git/{repo}/git-upload-pack", s.gitUploadPack)
 	mux.HandleFunc("POST /git/{repo}/git-receive-pack", s.gitReceivePack)
+	mux.HandleFunc("GET /v4/logs/organisations/{org}/applications/{app}/logs", s.logs)
 	s.routeControl(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 0, nil, &problem{http.StatusNotFound, 404, "No such route"})

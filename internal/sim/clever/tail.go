@@ -2,30 +2,83 @@
 
 package clever
 
-import "sync"
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"time"
+)
 
-const tailSize = 64 << 10
+const (
+	tailLines = 1000
+	tailWidth = 16 << 10
+)
 
-// tail is a writer that keeps the last bytes of what it is given.
+// tail is a writer that keeps the last lines of what it is given.
 type tail struct {
-	mu   sync.Mutex
-	data []byte
+	mu      sync.Mutex
+	lines   []logLine
+	first   int    // number of lines[0]
+	partial []byte // a line without its end yet
+	more    chan struct{}
+}
+
+// logLine is one line of output.
+type logLine struct {
+	at   time.Time
+	text string
 }
 
 // Write implements io.Writer. It never fails.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.data = append(t.data, p...)
-	if extra := len(t.data) - tailSize; extra > 0 {
-		t.data = append(t.data[:0], t.data[extra:]...)
+	t.partial = append(t.partial, p...)
+	for {
+		line, rest, ended := bytes.Cut(t.partial, []byte{'\n'})
+		if !ended && len(t.partial) <= tailWidth {
+			return len(p), nil
+		}
+		if !ended {
+			line, rest = t.partial[:tailWidth], t.partial[tailWidth:]
+		}
+		t.add(string(line))
+		t.partial = bytes.Clone(rest)
 	}
-	return len(p), nil
+}
+
+func (t *tail) add(text string) {
+	t.lines = append(t.lines, logLine{now(), text})
+	if extra := len(t.lines) - tailLines; extra > 0 {
+		t.lines = append(t.lines[:0], t.lines[extra:]...)
+		t.first += extra
+	}
+	if t.more != nil {
+		close(t.more)
+		t.more = nil
+	}
+}
+
+// from gives the lines from a number on, the number of the next one, and a
+// channel that is closed when there is more.
+func (t *tail) from(n int) ([]logLine, int, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.more == nil {
+		t.more = make(chan struct{})
+	}
+	skip := min(max(n-t.first, 0), len(t.lines))
+	return append([]logLine(nil), t.lines[skip:]...), t.first + len(t.lines), t.more
 }
 
 // String gives what is kept.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.data)
+	var b strings.Builder
+	for _, l := range t.lines {
+		b.WriteString(l.text + "\n")
+	}
+	b.Write(t.partial)
+	return b.String()
 }
