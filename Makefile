@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make demo        build, and see the whole system at work on this computer
+# make demo        build, and see the whole system at work on this computer; ARGS=--keep
 # make test        all tests, with the race detector; installs what they need, as root
 # make test-short  the quick ones; needs nothing but Go
 # make lint        the linter, in the version that tools.mod pins
@@ -33,7 +33,7 @@ build:
 
 .PHONY: demo
 demo: build
-	bin/heptapod-paas-runner demo
+	bin/heptapod-paas-runner demo $(ARGS)
 
 .PHONY: test
 test:

@@ -43,7 +43,7 @@ func codeOf(err error) int {
 	switch {
 	case errors.Is(err, store.ErrHeld):
 		return codeHeld
-	case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrForeignFS):
+	case errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrForeignFS), errors.Is(err, store.ErrNotLedger):
 		return codeInvalid
 	}
 	return codeFailed

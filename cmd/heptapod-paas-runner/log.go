@@ -55,12 +55,20 @@ func (c *cli) logger(w io.Writer, configuredLevel, configuredFormat string) *slo
 	var least slog.Level // Info when the text is none
 	_ = least.UnmarshalText([]byte(cmp.Or(string(c.LogLevel), configuredLevel)))
 	if cmp.Or(string(c.LogFormat), configuredFormat) == "json" {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: plainDuration}))
 	}
 	if terminal(w) {
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: least, TimeFormat: time.TimeOnly}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: time.TimeOnly}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least}))
+}
+
+// plainDuration writes durations as people do, "1.5s", and not as nanoseconds.
+func plainDuration(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().Round(time.Millisecond).String())
+	}
+	return a
 }
 
 // terminal tells whether people read this stream as it is written.
