@@ -83,10 +83,11 @@ func TestFaultsStrikeInOrderOfArrival(t *testing.T) {
 	s.expect(t, "POST", "/v2/organisations/a%2Fb/applications", "x", "503 down")
 	s.expect(t, "POST", "/v2/organisations/a/b/applications", "x", "202 performed")
 	s.expect(t, "POST", "/v2/organisations//applications", "x", "202 performed")
+	s.expect(t, "POST", "/v2/organisations/a/applications/b", "x", "202 performed")
 	s.expect(t, "POST", "/v2/organisations/a/applications", "x", "418")
 	s.expect(t, "POST", "/v2/organisations/a/applications", "x", "202 performed")
-	if n := s.performed.Load(); n != 3 {
-		t.Errorf("%d requests were performed, want 3: a status answers without performing", n)
+	if n := s.performed.Load(); n != 4 {
+		t.Errorf("%d requests were performed, want 4: a status answers without performing", n)
 	}
 	s.expect(t, "GET", "/_sim/faults", "", `200 [{"id":1,"match":"POST /v2/organisations/*/applications","times":2,"status":503,"body":"down","headers":{"Retry-After":"7"},"left":0},{"id":2,"match":"* /v2/organisations/*/applications","times":1,"status":418,"left":0}]`)
 	s.expect(t, "DELETE", "/_sim/faults", "", "204")

@@ -22,6 +22,7 @@ func bubble(t *testing.T, c gitlab.Config, test func(t *testing.T, b bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, c)
 		go func() { _ = b.Run(t.Context()) }()
+		synctest.Wait() // it sleeps, as it does before a first job
 		test(t, b)
 	})
 }

@@ -231,6 +231,18 @@ func TestLatencyIsSimulatedAndEndsWithTheRequest(t *testing.T) {
 	})
 }
 
+func TestCutEndsWhatIsStillUnderWay(t *testing.T) {
+	latency := func(*http.Request, int) time.Duration { return time.Hour }
+	bubble(t, memnet.Config{Latency: latency}, func(t *testing.T, n *memnet.Network) {
+		serve(t, n, "server", func(http.ResponseWriter, *http.Request) { t.Error("the request arrived") })
+		start := time.Now()
+		time.AfterFunc(time.Second, n.Client("killed").Cut)
+		if _, err := get(t, n.Client("killed").Transport(), "http://server/"); !errors.Is(err, memnet.ErrCut) || time.Since(start) != time.Second {
+			t.Errorf("ended with %v after %v, want the cut after 1s", err, time.Since(start))
+		}
+	})
+}
+
 func TestHookCutsBeforeOrAfterTheServerPerforms(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		t.Run(map[bool]string{false: "before", true: "after"}[answered], func(t *testing.T) {
