@@ -69,7 +69,7 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if listener != nil {
-		server := api.New(api.Config{Listen: cfg.ListenAddress, Version: version(), Log: log}, source{m})
+		server := api.New(api.Config{Listen: cfg.ListenAddress, Version: version(), Log: log, Token: cfg.ListenToken}, source{m})
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
 	group.Go(func() error { return m.Run(ctx) })

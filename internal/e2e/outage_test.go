@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/secret"
 )
 
 func (w *world) cancel(id int64) {
@@ -271,4 +272,28 @@ func TestExecFetchedJob(t *testing.T) {
 			w.t.Errorf("the user is not told: %q", j.Trace)
 		}
 	})
+}
+
+// The operator's token for traces is used when it is given; refused, it is said once and
+// the job's own token does.
+func TestTraceWatchToken(t *testing.T) {
+	for token, want := range map[string]int{"sim-admin-token": 0, "no such token": 1} {
+		t.Run(token, func(t *testing.T) {
+			run(t, func(w *world) {
+				w.cfg.Runners[0].TraceWatch.Token = secret.New(token)
+				w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 20}, "success")
+				w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 20}, "success")
+			}, func(w *world) {
+				if n := strings.Count(w.log.String(), "job_trace_watch is refused"); n != want {
+					w.t.Errorf("said %d times, want %d", n, want)
+				}
+				if probes := strings.Contains(strings.Join(w.trail, "\n"), "(probe)"); probes != (want == 1) {
+					w.t.Errorf("probed with the job's own token: %v", probes)
+				}
+				if strings.Contains(w.log.String(), token) {
+					w.t.Error("I7: the token is in the log")
+				}
+			})
+		})
+	}
 }

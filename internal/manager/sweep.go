@@ -15,7 +15,7 @@ import (
 const (
 	sweepEvery  = time.Minute
 	endedApart  = 30 * time.Second // two sightings of an ended task are so far apart
-	missedLists = 3
+	missedLists = 1 // the instance itself is asked then, and its own "not found" is what counts
 )
 
 // endSightings counts lists in which a running job's instance was shown ended. Lists
@@ -71,9 +71,6 @@ func (m *Manager) swept(ctx context.Context, r *runner, begun time.Time, seen []
 	}
 	r.list.ok()
 	r.list.next = time.Now().Add(m.jitter(sweepEvery))
-	if len(m.unrecorded) > 0 { // to be seen twice, 30 s apart, without waiting for long
-		r.list.next = time.Now().Add(m.jitter(endedApart))
-	}
 	r.listed, r.listedAt, r.listError = true, begun, ""
 	shown := map[string]bool{}
 	for _, s := range seen {
@@ -94,6 +91,19 @@ func (m *Manager) swept(ctx context.Context, r *runner, begun time.Time, seen []
 		}
 	}
 	m.notShown(r, begun, shown)
+	if m.looksAgain(r) {
+		r.list.next = time.Now().Add(m.jitter(endedApart))
+	}
+}
+
+// looksAgain tells whether something has to be seen twice, 30 s apart.
+func (m *Manager) looksAgain(r *runner) bool {
+	for _, j := range m.jobs {
+		if j.runner == r && !j.ended.first.IsZero() && !j.ended.proven {
+			return true
+		}
+	}
+	return len(m.unrecorded) > 0
 }
 
 // sighted takes a sighting of a recorded instance.
@@ -122,8 +132,8 @@ func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 	j.ended.last = now
 }
 
-// notShown looks after instances that the list should have shown: after three such
-// lists the instance itself is asked for; only the platform's own "not found" counts.
+// notShown looks after instances that the list should have shown: the instance
+// itself is asked for; only the platform's own "not found" counts.
 func (m *Manager) notShown(r *runner, begun time.Time, shown map[string]bool) {
 	lost := 0
 	for _, vm := range m.machines {

@@ -68,11 +68,14 @@ func (m *Manager) appended(ctx context.Context, j *job, answer coordinator.Trace
 // wrote is the proof that the sub-runner works.
 func (m *Manager) probe(ctx context.Context, j *job) {
 	j.trace.busy = true
-	id, token, client := j.rec.ID, j.rec.Token, j.runner.client
+	look := j.runner.looker(j)
 	m.do(ctx, "probe", callTimeout, func(ctx context.Context) event {
-		answer, err := client.ProbeTrace(ctx, id, token)
+		answer, err := look(ctx)
 		return func() {
 			j.trace.busy = false
+			if err != nil && j.runner.watchRefused(m, err) {
+				return
+			}
 			if err != nil {
 				m.traceFailed(ctx, j, err)
 				return
@@ -85,6 +88,30 @@ func (m *Manager) probe(ctx context.Context, j *job) {
 			m.sawStatus(ctx, j, answer.JobStatus)
 		}
 	})
+}
+
+// looker gives the way in which a job's trace is looked at: with the operator's token for
+// it when there is one, else with the job's own.
+func (r *runner) looker(j *job) func(context.Context) (coordinator.TraceAnswer, error) {
+	id, token, project, watch := j.rec.ID, j.rec.Token, j.rec.Project, r.cfg.TraceWatch.Token
+	if watch.Empty() || r.watchOff || project == "" {
+		return func(ctx context.Context) (coordinator.TraceAnswer, error) { return r.client.ProbeTrace(ctx, id, token) }
+	}
+	return func(ctx context.Context) (coordinator.TraceAnswer, error) {
+		size, err := r.client.TraceSize(ctx, project, id, watch)
+		return coordinator.TraceAnswer{Size: size}, err
+	}
+}
+
+// watchRefused tells whether the operator's token for traces was refused: said once, the
+// jobs' own tokens are used from then on.
+func (r *runner) watchRefused(m *Manager, err error) bool {
+	if r.cfg.TraceWatch.Token.Empty() || r.watchOff || !refused(err) {
+		return false
+	}
+	r.watchOff = true
+	m.log.Warn("the token of job_trace_watch is refused; the jobs' own tokens are used instead", "runner", r.cfg.Name, "err", err)
+	return true
 }
 
 // ran records that the sub-runner has the job: from here on it answers for it.
