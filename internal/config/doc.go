@@ -54,7 +54,7 @@ type Runner struct {
 	URL      string // as written
 	Token    secret.String
 	Owner    fleet.Owner // computed from token and URL, or paas_owner
-	Executor string
+	Executor string      // ExecutorClever or ExecutorDocker
 
 	Coordinator        string // the URL in its normal form
 	Limit              int    // of this runner's open jobs; 0 = none
@@ -69,8 +69,10 @@ type Runner struct {
 	RelaySubnet     string // of the network that the relay makes; "" = Docker chooses
 	TraceWatch      TraceWatch
 	Clever          Clever
+	DockerHost      string // of the executor local-docker; "" = Docker's own default
 
-	// Forward is the section without this program's keys, for the sub-runner.
+	// Forward is the section without this program's keys and without the token, for the
+	// sub-runner: types and spelling as in the file. It may hold the operator's secrets.
 	Forward map[string]any
 }
 
@@ -94,12 +96,3 @@ type Clever struct {
 	NamespaceToken                      secret.String
 	OrgaIDAttribute, OrgaTokenAttribute string
 }
-
-// The ways in which a job is run on its instance (`sub_runner`).
-const (
-	ModeRelay = "relay"
-	ModeExec  = "exec-fetched-job"
-)
-
-// DefaultMainImage is the image of Heptapod Runner that instances are built from.
-const DefaultMainImage = "registry.heptapod.net:443/heptapod/heptapod-runner/runner:0.7.0"

@@ -4,111 +4,107 @@ package config
 
 import "slices"
 
-// Key is one key that this program knows. The table below drives the search for unknown
-// keys and their near misses, and a test holds docs/configuration.md to it.
-type Key struct {
-	Section string // "" = global, else the table it stands in
-	Name    string
-	Default string // as documented; "required" or "none"
-	Alias   bool   // another spelling, warned about
-	Prefer  string // of an alias: the spelling to use
-}
-
-// Sections of the file that hold keys of ours.
-const (
-	secGlobal = ""
-	secQuota  = "quota_computation"
-	secRunner = "runners"
-	secWatch  = "runners.job_trace_watch"
-)
+// leastPause keeps what is asked again and again from being asked without pause.
+const leastPause = 0.01
 
 // Keys lists every key that this program reads.
 func Keys() []Key {
-	return slices.Concat(globalKeys(), runnerKeys())
+	return slices.Concat(globalKeys(), quotaKeys(), runnerKeys(), cleverKeys(), watchKeys())
 }
 
 func globalKeys() []Key {
-	g := secGlobal
+	s := secGlobal
 	return []Key{
-		{g, "state_file", "required", false, ""},
-		{g, "concurrent", "50", false, ""},
-		{g, "concurrency", "50", true, "concurrent"},
-		{g, "check_interval", "3", false, ""},
-		{g, "job_progress_poll_interval", "30", false, ""},
-		{g, "job_progress_interval", "30", true, "job_progress_poll_interval"},
-		{g, "paas_max_concurrent_provisioning", "10", false, ""},
-		{g, "paas_max_parked_seconds", "600", false, ""},
-		{g, "paas_min_seconds_between_launches", "0", false, ""},
-		{g, "paas_finished_jobs_keep_resources", "false", false, ""},
-		{g, "paas_decommission_launch_failures", "true", false, ""},
-		{g, "pass_decommision_launched_failures", "true", true, "paas_decommission_launch_failures"},
-		{g, "paas_decommission_launched_failures", "true", true, "paas_decommission_launch_failures"},
-		{g, "paas_log_statistics", "true", false, ""},
-		{g, "listen_address", "none", false, ""},
-		{g, "paas_listen_token", "none", false, ""},
-		{g, "paas_listen_token_file", "none", false, ""},
-		{g, "paas_advertise_url", "none", false, ""},
-		{g, "paas_relay_path", "none", false, ""},
-		{g, "paas_relay_image", "none", false, ""},
-		{g, "log_level", "info", false, ""},
-		{g, "log_format", "text", false, ""},
-		{secQuota, "reference_runner", "required", false, ""},
-		{secQuota, "reference_flavor", "required", false, ""},
-		{secQuota, "reference_jobs_count", "required", false, ""},
+		{Section: s, Name: "state_file", Kind: Path, Required: true, Source: Seed},
+		{Section: s, Name: "concurrent", Kind: Count, Default: DefaultConcurrent, Least: 1, Older: []string{"concurrency"}, Source: Seed},
+		{Section: s, Name: "check_interval", Kind: Seconds, Default: DefaultCheckInterval, Source: Seed},
+		{Section: s, Name: "job_progress_poll_interval", Kind: Seconds, Default: DefaultJobProgressInterval, Least: leastPause, Older: []string{"job_progress_interval"}, Source: Seed},
+		{Section: s, Name: "paas_max_concurrent_provisioning", Kind: Count, Default: DefaultMaxProvisioning, Least: 1, Source: Seed},
+		{Section: s, Name: "paas_max_parked_seconds", Kind: Seconds, Default: DefaultMaxParked, Least: 1, Source: New},
+		{Section: s, Name: "paas_min_seconds_between_launches", Kind: Seconds, Default: DefaultMinBetweenLaunches, Source: Python},
+		{Section: s, Name: "paas_finished_jobs_keep_resources", Kind: Switch, Default: DefaultKeepFinished, Source: Seed},
+		{Section: s, Name: "paas_decommission_launch_failures", Kind: Switch, Default: DefaultDecommissionLaunchFailures, Older: []string{"pass_decommision_launched_failures", "paas_decommission_launched_failures"}, Source: Python},
+		{Section: s, Name: "paas_log_statistics", Kind: Switch, Default: true, Source: Python},
+		{Section: s, Name: "listen_address", Kind: Text, Source: GitLab},
+		{Section: s, Name: "paas_listen_token", Kind: Secret, Source: New},
+		{Section: s, Name: "paas_advertise_url", Kind: URL, Source: New},
+		{Section: s, Name: "paas_relay_path", Kind: Path, Source: New},
+		{Section: s, Name: "paas_relay_image", Kind: Text, Source: New},
+		{Section: s, Name: "log_level", Kind: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Source: GitLab},
+		{Section: s, Name: "log_format", Kind: Choice, Default: "text", Choices: []string{"text", "json"}, Source: GitLab},
+		{Section: s, Name: "quota_computation", Kind: Table, Required: true, Source: Seed},
+		{Section: s, Name: "job_trace_watch", Kind: Table, Older: []string{"paas_job_trace_watch"}, Source: Seed},
+		{Section: s, Name: "runners", Kind: Table, Required: true, Source: GitLab},
+	}
+}
+
+func quotaKeys() []Key {
+	s := secQuota
+	return []Key{
+		{Section: s, Name: "reference_runner", Kind: Text, Required: true, Source: Seed},
+		{Section: s, Name: "reference_flavor", Kind: Text, Required: true, Source: Seed},
+		{Section: s, Name: "reference_jobs_count", Kind: Count, Required: true, Least: 1, Source: Seed},
 	}
 }
 
 func runnerKeys() []Key {
-	r := secRunner
+	s := secRunner
 	return []Key{
-		{r, "name", "required", false, ""},
-		{r, "url", "required", false, ""},
-		{r, "token", "required", false, ""},
-		{r, "token_file", "none", false, ""},
-		{r, "executor", "required", false, ""},
-		{r, "limit", "0", false, ""},
-		{r, "request_concurrency", "1", false, ""},
-		{r, "tls-ca-file", "none", false, ""},
-		{r, "tls-cert-file", "none", false, ""},
-		{r, "tls-key-file", "none", false, ""},
-		{r, "admission", "park", false, ""},
-		{r, "sub_runner", "relay", false, ""},
-		{r, "heptapod_runner_main_image", DefaultMainImage, false, ""},
-		{r, "heptapod_paas_runner_helper_image", "none", false, ""},
-		{r, "paas_keep_resources_for_reuse_seconds", "0", false, ""},
-		{r, "paas_owner", "none", false, ""},
-		{r, "paas_relay_subnet", "none", false, ""},
-		{r, "cc_api_url", "https://api.clever-cloud.com/v2", false, ""},
-		{r, "cc_zone", "par", false, ""},
-		{r, "cc_default_flavor", "M", false, ""},
-		{r, "cc_max_flavor", "none", false, ""},
-		{r, "cc_flavor_context", "heptapod-runner", false, ""},
-		{r, "cc_flavor_name_prefix", "none", false, ""},
-		{r, "cc_instance_variant_uuid", "70d676a0-a775-4dc9-a43d-3121036e8515", false, ""},
-		{r, "cc_auth_user", "Jenkins", false, ""},
-		{r, "cc_deployment_repo_timeout", "20", false, ""},
-		{r, "cc_deployment_repo_wait_step", "2", false, ""},
-		{r, "cc_orga_id", "required", false, ""},
-		{r, "cc_token", "required", false, ""},
-		{r, "cc_token_file", "none", false, ""},
-		{r, "cc_extra_env", "none", false, ""},
-		{r, "cc_multi_tenant", "false", false, ""},
-		{r, "cc_gitlab_namespace_attributes_token", "none", false, ""},
-		{r, "cc_gitlab_namespace_attributes_token_file", "none", false, ""},
-		{r, "cc_orga_id_attribute", "cc_orga_id", false, ""},
-		{r, "cc_orga_token_attribute", "cc_orga_token", false, ""},
-		{r, "job_trace_watch", "none", false, ""},
-		{r, "paas_job_trace_watch", "none", true, "job_trace_watch"},
-		{secWatch, "token", "none", false, ""},
-		{secWatch, "token_file", "none", false, ""},
-		{secWatch, "timeout_seconds", "300", false, ""},
-		{secWatch, "timout_seconds", "300", true, "timeout_seconds"},
-		{secWatch, "poll_step", "10", false, ""},
+		{Section: s, Name: "name", Kind: Text, Required: true, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "url", Kind: URL, Required: true, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "token", Kind: Secret, Required: true, Source: GitLab},
+		{Section: s, Name: "executor", Kind: Text, Required: true, Source: Seed, Forwarded: true},
+		{Section: s, Name: "limit", Kind: Count, Default: DefaultLimit, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "request_concurrency", Kind: Count, Default: DefaultRequestConcurrency, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "tls-ca-file", Kind: Path, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "tls-cert-file", Kind: Path, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "tls-key-file", Kind: Path, Source: GitLab, Forwarded: true},
+		{Section: s, Name: "admission", Kind: Choice, Default: DefaultAdmission, Choices: []string{AdmissionPark, AdmissionStrict}, Source: New},
+		{Section: s, Name: "sub_runner", Kind: Choice, Default: DefaultSubRunner, Choices: []string{ModeRelay, ModeExec}, Source: New},
+		{Section: s, Name: "heptapod_runner_main_image", Kind: Text, Default: DefaultMainImage, Source: Python},
+		{Section: s, Name: "heptapod_paas_runner_helper_image", Kind: Text, Source: Python},
+		{Section: s, Name: "paas_keep_resources_for_reuse_seconds", Kind: Seconds, Source: Python},
+		{Section: s, Name: "paas_owner", Kind: Text, Source: New},
+		{Section: s, Name: "paas_relay_subnet", Kind: Text, Source: New},
+		{Section: s, Name: "job_trace_watch", Kind: Table, Older: []string{"paas_job_trace_watch"}, Source: Seed},
+		{Section: s, Name: "host", Kind: Text, Source: Python},
 	}
 }
 
-// foreignGlobals are the global keys of gitlab-runner's own file: accepted, without
-// effect here, and not forwarded.
+func cleverKeys() []Key {
+	s := secRunner
+	return []Key{
+		{Section: s, Name: "cc_orga_id", Kind: Text, Required: true, Source: Seed},
+		{Section: s, Name: "cc_token", Kind: Secret, Required: true, Source: Seed},
+		{Section: s, Name: "cc_api_url", Kind: URL, Default: DefaultAPIURL, Source: Seed},
+		{Section: s, Name: "cc_zone", Kind: Text, Default: DefaultZone, Source: Seed},
+		{Section: s, Name: "cc_default_flavor", Kind: Text, Default: DefaultFlavor, Source: Seed},
+		{Section: s, Name: "cc_max_flavor", Kind: Text, Source: Python},
+		{Section: s, Name: "cc_flavor_context", Kind: Text, Default: DefaultFlavorContext, Source: Python},
+		{Section: s, Name: "cc_flavor_name_prefix", Kind: Text, Source: Python},
+		{Section: s, Name: "cc_instance_variant_uuid", Kind: Text, Default: DefaultVariantUUID, Source: Python},
+		{Section: s, Name: "cc_auth_user", Kind: Text, Default: DefaultAuthUser, Source: Python},
+		{Section: s, Name: "cc_deployment_repo_timeout", Kind: Seconds, Default: DefaultRepoTimeout, Least: leastPause, Source: Seed},
+		{Section: s, Name: "cc_deployment_repo_wait_step", Kind: Seconds, Default: DefaultRepoWaitStep, Least: leastPause, Source: Seed},
+		{Section: s, Name: "cc_extra_env", Kind: Table, Source: Seed},
+		{Section: s, Name: "cc_multi_tenant", Kind: Switch, Default: false, Source: Seed},
+		{Section: s, Name: "cc_gitlab_namespace_attributes_token", Kind: Secret, Source: Seed},
+		{Section: s, Name: "cc_orga_id_attribute", Kind: Text, Default: DefaultOrgaIDAttribute, Source: Seed},
+		{Section: s, Name: "cc_orga_token_attribute", Kind: Text, Default: DefaultOrgaTokenAttribute, Source: Seed},
+	}
+}
+
+func watchKeys() []Key {
+	s := secWatch
+	return []Key{
+		{Section: s, Name: "token", Kind: Secret, Source: Seed},
+		{Section: s, Name: "timeout_seconds", Kind: Seconds, Default: DefaultTraceTimeout, Least: 1, Older: []string{"timout_seconds"}, Source: Python},
+		{Section: s, Name: "poll_step", Kind: Seconds, Default: DefaultTracePollStep, Least: leastPause, Source: Seed},
+	}
+}
+
+// foreignGlobals are the global keys of gitlab-runner's file that are not read: accepted
+// without a word, and not forwarded, like all global keys.
 func foreignGlobals() []string {
 	return []string{
 		"session_server", "shutdown_timeout", "connection_max_age", "sentry_dsn", "user", "labels",
@@ -116,17 +112,19 @@ func foreignGlobals() []string {
 	}
 }
 
-// forwardedToo are keys of ours that the sub-runner gets as well.
-func forwardedToo() []string {
-	return []string{"name", "url", "token", "executor", "limit", "request_concurrency", "tls-ca-file", "tls-cert-file", "tls-key-file"}
-}
-
-func namesOf(section string) []string {
-	var out []string
-	for _, k := range Keys() {
-		if k.Section == section {
-			out = append(out, k.Name)
-		}
+// foreignRunnerKeys are gitlab-runner's own keys of a [[runners]] section. They are
+// forwarded like all keys that are not ours; the list keeps them from being taken for
+// misspelled ones.
+func foreignRunnerKeys() []string {
+	return []string{
+		"id", "token_obtained_at", "token_expires_at", "output_limit", "strict_check_interval",
+		"unhealthy_requests_limit", "unhealthy_interval", "job_status_final_update_retry_limit", "labels",
+		"shell", "builds_dir", "cache_dir", "clone_url", "environment", "proxy_exec",
+		"pre_get_sources_script", "post_get_sources_script", "pre_clone_script", "post_clone_script",
+		"pre_build_script", "post_build_script", "prepare_timeout", "get_sources_timeout",
+		"debug_trace_disabled", "safe_directory_checkout", "clean_git_config", "step_runner_image",
+		"use_slot_cgroups", "slot_cgroup_template", "feature_flags", "custom_build_dir", "artifact",
+		"monitoring", "referees", "experimental", "cache", "docker", "machine", "autoscaler", "instance",
+		"ssh", "parallels", "virtualbox", "kubernetes", "custom",
 	}
-	return out
 }

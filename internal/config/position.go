@@ -4,6 +4,7 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -18,18 +19,49 @@ func (p positions) at(path string) int {
 		if line, ok := p[path]; ok {
 			return line
 		}
-		cut := strings.LastIndexByte(path, '.')
-		if cut < 0 {
-			break
-		}
-		path = path[:cut]
+		path = parent(path)
 	}
 	return 1
 }
 
-// scan finds the positions in a file that the parser has accepted.
+// child is the path of a key in a table. A key that has path's own characters in it is
+// quoted, so that two keys never share a path.
+func child(path, key string) string {
+	if key == "" || strings.ContainsAny(key, `.[]"`) {
+		key = strconv.Quote(key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// element is the path of an array's element.
+func element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
+// parent is the path of the table around; "" is the file itself.
+func parent(path string) string {
+	cut, quoted := 0, false
+	for i := 0; i < len(path); i++ {
+		switch {
+		case path[i] == '\\':
+			i++
+		case path[i] == '"':
+			quoted = !quoted
+		case path[i] == '.' && !quoted:
+			cut = i
+		}
+	}
+	return path[:cut]
+}
+
+// deepest is how far down positions are looked for; our own keys are near the top.
+const deepest = 16
+
+// scan finds the positions in a file that the parser has accepted. Of any other text it
+// makes something, and it always ends.
 func scan(text string) positions {
-	s := scanner{text: text, line: 1, found: positions{}, arrays: map[string]int{}}
+	s := scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1, found: positions{}, arrays: map[string]int{}}
 	for s.pos < len(s.text) {
 		s.statement()
 	}
@@ -42,140 +74,138 @@ type scanner struct {
 	line   int
 	table  string // path of the present table
 	found  positions
-	arrays map[string]int // arrays of tables by name: how many so far
-}
-
-// statement reads one header, key with value, comment or blank.
-func (s *scanner) statement() {
-	s.skip(" \t\r\n")
-	switch {
-	case s.pos >= len(s.text):
-	case s.text[s.pos] == '#':
-		s.restOfLine()
-	case s.text[s.pos] == '[':
-		s.header()
-	default:
-		line := s.line
-		path := s.key("=")
-		if s.table != "" {
-			path = s.table + "." + path
-		}
-		s.note(path, line)
-		s.pos++ // the equals sign
-		s.value()
-	}
-}
-
-func (s *scanner) header() {
-	line := s.line
-	array := strings.HasPrefix(s.text[s.pos:], "[[")
-	s.pos++
-	if array {
-		s.pos++
-	}
-	path := s.resolve(s.key("]"))
-	if array {
-		s.arrays[path]++
-		path = fmt.Sprintf("%s[%d]", path, s.arrays[path]-1)
-	}
-	s.table = path
-	s.note(path, line)
-	s.restOfLine()
-}
-
-// resolve puts the index of its latest element behind a name that is an array of tables:
-// "runners.cache" is "runners[1].cache" below the second [[runners]].
-func (s *scanner) resolve(path string) string {
-	head, rest, more := strings.Cut(path, ".")
-	if n := s.arrays[head]; n > 0 && more {
-		return fmt.Sprintf("%s[%d].%s", head, n-1, rest)
-	}
-	return path
-}
-
-// key reads a dotted key up to the given character.
-func (s *scanner) key(end string) string {
-	var out strings.Builder
-	for s.pos < len(s.text) && !strings.ContainsRune(end+"\n", rune(s.text[s.pos])) {
-		switch c := s.text[s.pos]; c {
-		case ' ', '\t', '\r':
-			s.pos++
-		case '"', '\'':
-			out.WriteString(s.quoted())
-		default:
-			out.WriteByte(c)
-			s.pos++
-		}
-	}
-	return out.String()
-}
-
-// value skips a value: it ends with its line, but for brackets and long strings.
-func (s *scanner) value() {
-	depth := 0
-	for s.pos < len(s.text) {
-		switch s.text[s.pos] {
-		case '\n':
-			if depth == 0 {
-				return
-			}
-			s.line++
-			s.pos++
-		case '#':
-			s.restOfLine()
-		case '"', '\'':
-			s.quoted()
-		case '[', '{':
-			depth++
-			s.pos++
-		case ']', '}':
-			depth--
-			s.pos++
-		default:
-			s.pos++
-		}
-	}
-}
-
-// quoted reads a string of any of the four kinds and gives what is between its quotes.
-func (s *scanner) quoted() string {
-	quote := s.text[s.pos : s.pos+1]
-	if long := strings.Repeat(quote, 3); strings.HasPrefix(s.text[s.pos:], long) {
-		quote = long
-	}
-	s.pos += len(quote)
-	start := s.pos
-	for s.pos < len(s.text) && !strings.HasPrefix(s.text[s.pos:], quote) {
-		if s.text[s.pos] == '\\' && quote[0] == '"' {
-			s.pos++
-		}
-		if s.pos < len(s.text) && s.text[s.pos] == '\n' {
-			s.line++
-		}
-		s.pos++
-	}
-	inner := s.text[min(start, len(s.text)):min(s.pos, len(s.text))]
-	s.pos = min(s.pos+len(quote), len(s.text))
-	return inner
-}
-
-func (s *scanner) skip(chars string) {
-	for s.pos < len(s.text) && strings.IndexByte(chars, s.text[s.pos]) >= 0 {
-		if s.text[s.pos] == '\n' {
-			s.line++
-		}
-		s.pos++
-	}
-}
-
-func (s *scanner) restOfLine() {
-	for s.pos < len(s.text) && s.text[s.pos] != '\n' {
-		s.pos++
-	}
+	arrays map[string]int // arrays of tables by path: how many so far
 }
 
 func (s *scanner) note(path string, line int) {
 	if _, ok := s.found[path]; !ok {
 		s.found[path] = line
+	}
+}
+
+// statement reads one header, key with value, comment or blank.
+func (s *scanner) statement() {
+	s.blank(" \t\r\n")
+	start := s.pos
+	switch s.peek() {
+	case 0, '#':
+		s.restOfLine()
+	case '[':
+		s.header()
+	default:
+		s.keyValue(s.table, 0)
+	}
+	if s.pos == start && s.pos < len(s.text) {
+		s.pos++ // not TOML
+	}
+}
+
+func (s *scanner) header() {
+	line := s.line
+	s.pos++
+	array := s.peek() == '['
+	if array {
+		s.pos++
+	}
+	keys := s.keys()
+	path := ""
+	for i, key := range keys {
+		path = child(path, key)
+		s.note(path, line)
+		n := s.arrays[path]
+		if array && i == len(keys)-1 {
+			s.arrays[path]++
+			n++
+		}
+		if n > 0 { // what stands below an array is about its latest element
+			path = element(path, n-1)
+			s.note(path, line)
+		}
+	}
+	s.table = path
+	s.restOfLine()
+}
+
+func (s *scanner) keyValue(path string, depth int) {
+	line := s.line
+	for _, key := range s.keys() {
+		path = child(path, key)
+		s.note(path, line)
+	}
+	s.blank(" \t")
+	if s.peek() == '=' {
+		s.pos++
+	}
+	s.blank(" \t")
+	s.value(path, depth)
+}
+
+// value goes over a value, and notes the keys of inline tables in it.
+func (s *scanner) value(path string, depth int) {
+	switch s.peek() {
+	case '"', '\'':
+		s.quoted()
+	case '{':
+		s.list('}', func(int) { s.keyValue(path, depth+1) }, depth)
+	case '[':
+		s.list(']', func(i int) {
+			at := path
+			if s.peek() == '{' {
+				at = element(path, i)
+				s.note(at, s.line)
+			}
+			s.value(at, depth+1)
+		}, depth)
+	default:
+		for s.pos < len(s.text) && !strings.ContainsRune(",]}#\n", rune(s.text[s.pos])) {
+			s.pos++
+		}
+	}
+}
+
+// list goes over what stands between brackets, item by item.
+func (s *scanner) list(end byte, item func(i int), depth int) {
+	if depth >= deepest {
+		s.jump()
+		return
+	}
+	s.pos++
+	for i := 0; s.pos < len(s.text); i++ {
+		for s.blank(" \t\r\n,"); s.peek() == '#'; s.blank(" \t\r\n,") {
+			s.restOfLine()
+		}
+		if s.peek() == end {
+			s.pos++
+			return
+		}
+		start := s.pos
+		item(i)
+		if s.pos == start {
+			s.pos++ // not TOML
+		}
+	}
+}
+
+// jump goes over a list that is too deep to be of interest.
+func (s *scanner) jump() {
+	for depth := 0; s.pos < len(s.text); {
+		switch s.peek() {
+		case '"', '\'':
+			s.quoted()
+			continue
+		case '#':
+			s.restOfLine()
+			continue
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case '\n':
+			s.line++
+		}
+		s.pos++
+		if depth == 0 {
+			return
+		}
 	}
 }

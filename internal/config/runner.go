@@ -3,78 +3,101 @@
 package config
 
 import (
-	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"heptapod-paas-runner/internal/fleet"
 )
 
-// replaced names executors that are not ours, with what to write instead.
-var replaced = map[string]string{
-	"clever-service-docker": `it is replaced by "clever-docker"`,
-	"service-docker":        `it was for tests only; use "local-docker"`,
-}
-
 // runners reads the [[runners]] sections.
 func (f *file) runners(r *reader) []Runner {
-	v, _, ok := r.get(secRunner)
+	tables, ok := f.sections(r)
 	if !ok {
-		f.problem("", "", "no [[runners]] section; add one with heptapod-paas-runner-register or by hand")
 		return nil
 	}
-	tables, ok := v.([]map[string]any)
-	if !ok {
-		f.problem(secRunner, secRunner, "found %s, want [[runners]] sections (with two brackets)", kind(v))
-		return nil
-	}
-	watch := r.table["job_trace_watch"]
-	if _, isTable := watch.(map[string]any); isTable {
-		r.taken["job_trace_watch"] = true // for all runners that have none of their own
-	}
+	watch := TraceWatch{Timeout: DefaultTraceTimeout, PollStep: DefaultTracePollStep}
+	watch = f.watch(r, watch) // the file's, for what a section does not say itself
 	var out []Runner
-	owners := map[fleet.Owner]int{}
 	for i, table := range tables {
-		rr := f.reader(table, fmt.Sprintf("%s[%d]", secRunner, i))
+		rr := f.reader(secRunner, element(secRunner, i), table)
 		rc := f.runner(rr, watch)
-		if first, twice := owners[rc.Owner]; twice && rc.Owner != "" {
-			f.problem(rr.path, "token", "the section in line %d has the same token and URL; two sections of one registration can't be told apart", first)
-		}
-		owners[rc.Owner] = rc.Line
+		f.twins(rr, rc, out)
 		out = append(out, rc)
 	}
 	return out
 }
 
-func (f *file) runner(r *reader, watch any) Runner {
+// sections gives the tables, in whichever way they are written.
+func (f *file) sections(r *reader) ([]map[string]any, bool) {
+	r.taken[secRunner] = true
+	value := r.table[secRunner]
+	if list, ok := value.([]any); ok {
+		var tables []map[string]any
+		for i, item := range list {
+			table, ok := item.(map[string]any)
+			if !ok {
+				f.problem(element(secRunner, i), secRunner, "found %s in the list, want tables", what(item))
+				return nil, false
+			}
+			tables = append(tables, table)
+		}
+		value = tables
+	}
+	tables, ok := value.([]map[string]any)
+	switch {
+	case value != nil && !ok:
+		r.bad(secRunner, "found %s, want [[runners]] sections (with two brackets)", what(value))
+		return nil, false
+	case len(tables) == 0:
+		f.problem("", "", "no [[runners]] section; register a runner at the coordinator and add one with its url and token")
+		return nil, false
+	}
+	return tables, true
+}
+
+// twins reports what two sections must not have in common.
+func (f *file) twins(r *reader, rc Runner, before []Runner) {
+	for _, other := range before {
+		switch {
+		case !rc.Token.Empty() && rc.Token == other.Token && rc.Coordinator == other.Coordinator:
+			r.bad("token", "the section in line %d has the same token and URL; two sections of one registration can't be told apart", other.Line)
+		case rc.Owner != "" && rc.Owner == other.Owner:
+			r.bad("paas_owner", "the section in line %d has the same owner %s; their instances can't be told apart", other.Line, rc.Owner)
+		}
+		if rc.Name != "" && rc.Name == other.Name {
+			r.warn("name", "the section in line %d has the same name; logs and reference_runner can't tell them apart", other.Line)
+		}
+	}
+}
+
+func (f *file) runner(r *reader, watch TraceWatch) Runner {
 	rc := Runner{
-		Line: f.at.at(r.path), Name: r.text("name"), URL: r.text("url"), Token: r.secret("token", true),
-		Executor: r.text("executor"),
-		Limit:    r.whole("limit", 0, 0), RequestConcurrency: r.whole("request_concurrency", 1, 1),
+		Line: f.at.at(r.path), Name: r.text("name"), URL: r.url("url"), Token: r.secret("token"), Executor: r.text("executor"),
+		Limit: r.count("limit"), RequestConcurrency: max(1, r.count("request_concurrency")),
 		TLSCAFile: r.filePath("tls-ca-file"), TLSCertFile: r.filePath("tls-cert-file"), TLSKeyFile: r.filePath("tls-key-file"),
-		StrictAdmission: r.choice("admission", "park", "park", "strict") == "strict",
-		SubRunner:       r.choice("sub_runner", ModeRelay, ModeRelay, ModeExec),
-		MainImage:       r.str("heptapod_runner_main_image", DefaultMainImage),
-		RelaySubnet:     r.str("paas_relay_subnet", ""),
+		StrictAdmission: r.choice("admission") == AdmissionStrict,
+		SubRunner:       r.choice("sub_runner"),
+		MainImage:       r.text("heptapod_runner_main_image"),
+		RelaySubnet:     r.text("paas_relay_subnet"),
+		DockerHost:      r.text("host"),
+		TraceWatch:      f.watch(r, watch),
 	}
 	if (rc.TLSCertFile == "") != (rc.TLSKeyFile == "") {
 		r.bad("tls-cert-file", "tls-cert-file and tls-key-file go together; one is missing")
 	}
 	if rc.RelaySubnet != "" {
 		if _, err := netip.ParsePrefix(rc.RelaySubnet); err != nil {
-			r.bad("paas_relay_subnet", "found %q, want a subnet such as 10.200.0.0/24", rc.RelaySubnet)
+			r.bad("paas_relay_subnet", "found %q, want a subnet such as 10.200.0.0/24", r.table["paas_relay_subnet"])
 		}
 	}
-	r.str("heptapod_paas_runner_helper_image", "")
-	if r.seconds("paas_keep_resources_for_reuse_seconds", 0, 0) > 0 {
-		f.warn(r.full("paas_keep_resources_for_reuse_seconds"), "paas_keep_resources_for_reuse_seconds: accepted, without effect: each job gets a fresh instance")
+	r.text("heptapod_paas_runner_helper_image")
+	if r.seconds("paas_keep_resources_for_reuse_seconds") > 0 {
+		r.warn("paas_keep_resources_for_reuse_seconds", "accepted, without effect: each job gets a fresh instance")
 	}
 	f.identity(r, &rc)
 	f.executor(r, &rc)
-	rc.TraceWatch = f.watch(r, watch)
-	rc.Forward = r.forward()
+	r.unknownOfRunner()
+	rc.Forward = f.forward(r, rc)
 	return rc
 }
 
@@ -83,116 +106,58 @@ func (f *file) identity(r *reader, rc *Runner) {
 	if rc.URL != "" {
 		normal, err := fleet.NormalizeURL(rc.URL)
 		if err != nil {
-			r.bad("url", "%v", err)
+			r.bad("url", "can't be brought to its normal form")
 		}
 		rc.Coordinator = normal
 	}
-	if strings.TrimSpace(rc.Token.Reveal()) != rc.Token.Reveal() {
-		r.bad("token", "begins or ends with white space")
-	}
-	pinned := r.str("paas_owner", "")
-	var err error
+	pinned := r.text("paas_owner")
 	switch {
 	case pinned != "":
-		rc.Owner, err = fleet.ParseOwner(pinned)
+		owner, err := fleet.ParseOwner(pinned)
 		if err != nil {
-			r.bad("paas_owner", "%v", err)
+			r.bad("paas_owner", "found %q, want 10 characters out of a-z and 2-7", r.table["paas_owner"])
 		}
+		rc.Owner = owner
 	case rc.Coordinator != "" && !rc.Token.Empty():
 		rc.Owner, _ = fleet.OwnerOf(rc.Token.Reveal(), rc.Coordinator) // the URL was checked above
 	}
 }
 
+// executor checks which one is asked for and reads its keys.
 func (f *file) executor(r *reader, rc *Runner) {
-	allowed := []string{"clever-docker", "local-docker"}
-	switch {
-	case rc.Executor == "clever-docker":
+	allowed := []string{ExecutorClever, ExecutorDocker}
+	switch rc.Executor {
+	case "", ExecutorDocker:
+	case ExecutorClever:
 		rc.Clever = f.clever(r)
-	case rc.Executor == "local-docker":
-		for key := range r.table {
-			if strings.HasPrefix(key, "cc_") {
-				r.taken[key] = true
-			}
-		}
-	case rc.Executor == "":
-	case replaced[rc.Executor] != "":
-		r.bad("executor", "found %q: %s", rc.Executor, replaced[rc.Executor])
+	case "clever-service-docker":
+		r.bad("executor", "found %q, which is replaced by %q", r.table["executor"], ExecutorClever)
+	case "service-docker":
+		r.bad("executor", "found %q, which was for tests only; use %q", r.table["executor"], ExecutorDocker)
+	case "docker", "docker-windows", "docker+machine", "docker-ssh", "docker-ssh+machine", "docker-autoscaler", "instance",
+		"shell", "ssh", "kubernetes", "custom", "parallels", "virtualbox":
+		r.bad("executor", "found %q, which gitlab-runner runs itself; here it is %q (an instance on Clever Cloud for each job) or %q (for tests)",
+			r.table["executor"], ExecutorClever, ExecutorDocker)
 	default:
-		r.bad("executor", "found %q, want one of: %s%s", rc.Executor, strings.Join(allowed, ", "), nearest(rc.Executor, allowed))
+		r.bad("executor", "found %q, want one of: %s%s", r.table["executor"], strings.Join(allowed, ", "), hint(rc.Executor, allowed))
 	}
 }
 
-func (f *file) clever(r *reader) Clever {
-	c := Clever{
-		APIURL: r.str("cc_api_url", "https://api.clever-cloud.com/v2"), Zone: r.str("cc_zone", "par"),
-		DefaultFlavor: r.str("cc_default_flavor", "M"), MaxFlavor: r.str("cc_max_flavor", ""),
-		FlavorContext: r.str("cc_flavor_context", "heptapod-runner"), FlavorNamePrefix: r.str("cc_flavor_name_prefix", ""),
-		VariantUUID: r.str("cc_instance_variant_uuid", "70d676a0-a775-4dc9-a43d-3121036e8515"),
-		AuthUser:    r.str("cc_auth_user", "Jenkins"),
-		RepoTimeout: r.seconds("cc_deployment_repo_timeout", 20, 0.01), RepoWaitStep: r.seconds("cc_deployment_repo_wait_step", 2, 0.01),
-		ExtraEnv: f.extraEnv(r), MultiTenant: r.yes("cc_multi_tenant", false),
-		OrgaIDAttribute: r.str("cc_orga_id_attribute", "cc_orga_id"), OrgaTokenAttribute: r.str("cc_orga_token_attribute", "cc_orga_token"),
-		NamespaceToken: r.secret("cc_gitlab_namespace_attributes_token", false),
-	}
-	if c.MultiTenant {
-		r.taken["cc_orga_id"], r.taken["cc_token"], r.taken["cc_token_file"] = true, true, true
-		r.bad("cc_multi_tenant", "the multi-tenant mode is not in this release; set cc_orga_id and cc_token instead")
-		return c
-	}
-	c.OrgaID, c.Token = r.text("cc_orga_id"), r.secret("cc_token", true)
-	r.unknownOurs()
-	return c
-}
-
-func (f *file) extraEnv(r *reader) map[string]string {
-	sub := r.sub("cc_extra_env")
-	out := map[string]string{}
-	if sub != nil {
-		for _, name := range slices.Sorted(maps.Keys(sub.table)) {
-			out[name] = sub.str(name, "")
-		}
-	}
-	if _, there := out["CC_ENABLE_HEPTAPOD_RUNNER"]; !there {
-		f.warn(r.full("cc_extra_env"), `cc_extra_env: CC_ENABLE_HEPTAPOD_RUNNER = "true" is missing; Clever Cloud needs it for now`)
-	}
-	return out
-}
-
-// watch reads the trace watch of a runner: its own, in either spelling, or the file's.
-func (f *file) watch(r *reader, global any) TraceWatch {
-	w := r.sub("job_trace_watch", "paas_job_trace_watch")
-	if table, ok := global.(map[string]any); w == nil && ok {
-		w = f.reader(table, "job_trace_watch")
-	}
+// watch reads a trace watch over what holds without it.
+func (f *file) watch(r *reader, out TraceWatch) TraceWatch {
+	w := r.sub("job_trace_watch", secWatch)
 	if w == nil {
-		w = f.reader(map[string]any{}, r.path)
+		return out
 	}
-	out := TraceWatch{
-		Token:   w.secret("token", false),
-		Timeout: w.seconds("timeout_seconds", 300, 1, "timout_seconds"), PollStep: w.seconds("poll_step", 10, 0.01),
+	if w.has("token") {
+		out.Token = w.secret("token")
 	}
-	w.leftovers(namesOf(secWatch))
-	return out
-}
-
-// unknownOurs reports keys that look like ours and are not: they would be dropped.
-func (r *reader) unknownOurs() {
-	for _, key := range slices.Sorted(maps.Keys(r.table)) {
-		if !r.taken[key] && strings.HasPrefix(key, "cc_") {
-			r.bad(key, "unknown key%s", nearest(key, namesOf(secRunner)))
-		}
+	if w.has("timeout_seconds") {
+		out.Timeout = w.seconds("timeout_seconds")
 	}
-}
-
-// forward is what the sub-runner gets of the section: all but our own keys.
-func (r *reader) forward() map[string]any {
-	out := map[string]any{}
-	for key, value := range r.table {
-		ours := strings.HasPrefix(key, "cc_") || strings.HasPrefix(key, "paas_") || strings.HasPrefix(key, "paas-") ||
-			slices.Contains(namesOf(secRunner), key)
-		if !ours || slices.Contains(forwardedToo(), key) {
-			out[key] = value
-		}
+	if w.has("poll_step") {
+		out.PollStep = w.seconds("poll_step")
 	}
+	w.leftovers()
 	return out
 }

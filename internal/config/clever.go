@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// clever reads the keys of the executor clever-docker.
+func (f *file) clever(r *reader) Clever {
+	c := Clever{
+		APIURL: r.url("cc_api_url"), Zone: r.text("cc_zone"),
+		DefaultFlavor: r.text("cc_default_flavor"), MaxFlavor: r.text("cc_max_flavor"),
+		FlavorContext: r.text("cc_flavor_context"), FlavorNamePrefix: r.text("cc_flavor_name_prefix"),
+		VariantUUID: r.text("cc_instance_variant_uuid"), AuthUser: r.text("cc_auth_user"),
+		RepoTimeout: r.seconds("cc_deployment_repo_timeout"), RepoWaitStep: r.seconds("cc_deployment_repo_wait_step"),
+		ExtraEnv:           f.extraEnv(r),
+		MultiTenant:        r.yes("cc_multi_tenant"),
+		NamespaceToken:     r.secret("cc_gitlab_namespace_attributes_token"),
+		OrgaIDAttribute:    r.text("cc_orga_id_attribute"),
+		OrgaTokenAttribute: r.text("cc_orga_token_attribute"),
+	}
+	if c.MultiTenant {
+		r.bad("cc_multi_tenant", "the multi-tenant mode is not in this release; set cc_orga_id and cc_token instead")
+		return c
+	}
+	c.OrgaID, c.Token = r.text("cc_orga_id"), r.secret("cc_token")
+	return c
+}
+
+// extraEnv reads the environment of the applications.
+func (f *file) extraEnv(r *reader) map[string]string {
+	out := map[string]string{}
+	if sub := r.sub("cc_extra_env", ""); sub != nil {
+		for _, name := range slices.Sorted(maps.Keys(sub.table)) {
+			if distinct(name) {
+				sub.bad(name, "stands in %s, which is given to every instance; move it %s", header(sub.path), place(name))
+				continue
+			}
+			if name == "" || strings.ContainsAny(name, "=\x00\r\n") {
+				sub.bad(name, "is no name of an environment variable")
+			}
+			out[name], _ = sub.stringOf(found{name: name, value: sub.table[name]})
+		}
+	}
+	if _, there := out["CC_ENABLE_HEPTAPOD_RUNNER"]; !there {
+		r.warn("cc_extra_env", `CC_ENABLE_HEPTAPOD_RUNNER = "true" is missing in it; Clever Cloud needs it for now`)
+	}
+	return out
+}

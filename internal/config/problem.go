@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a file. No secret is ever in it.
+type Problem struct {
+	Path string // of the file
+	Line int
+	Key  string // "" when it is about the file as a whole
+	Text string // what was found and what is allowed
+}
+
+// String is "file:line: key: text".
+func (p Problem) String() string {
+	if p.Key == "" {
+		return fmt.Sprintf("%s:%d: %s", p.Path, p.Line, p.Text)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", p.Path, p.Line, p.Key, p.Text)
+}
+
+// Error is everything that is wrong with a file, in the order of its lines.
+type Error struct {
+	Problems []Problem
+}
+
+// Error implements error: one problem a line.
+func (e *Error) Error() string { return strings.Join(texts(e.Problems), "\n") }
+
+func texts(problems []Problem) []string {
+	out := make([]string, len(problems))
+	for i, p := range problems {
+		out[i] = p.String()
+	}
+	return out
+}
+
+// file is what all readers of one file share.
+type file struct {
+	path     string
+	at       positions
+	deps     deps
+	problems []Problem
+	warnings []Problem
+	// openSecret is the first place where a secret stands in the file itself.
+	openSecret string
+}
+
+// deps is the world that a file refers to.
+type deps struct {
+	env  func(name string) (string, bool)
+	read func(path string) ([]byte, error) // of a secret's file
+}
+
+func (f *file) problem(path, key, format string, args ...any) {
+	f.problems = append(f.problems, Problem{f.path, f.at.at(path), key, fmt.Sprintf(format, args...)})
+}
+
+func (f *file) warn(path, key, format string, args ...any) {
+	f.warnings = append(f.warnings, Problem{f.path, f.at.at(path), key, fmt.Sprintf(format, args...)})
+}
+
+// inOrder sorts by line and drops what was said twice.
+func inOrder(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return slices.Compact(problems)
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// The largest values that make sense; more is a mistake.
+const (
+	mostCount   = 1_000_000_000
+	mostSeconds = 1e8 // three years
+)
+
+// text takes a string. A key that has a default is left out, not emptied.
+func (r *reader) text(name string) string { return r.textOf(name, Text) }
+
+func (r *reader) textOf(name string, kind Kind) string {
+	at, ok := r.take(name, kind)
+	fallback, _ := at.key.Default.(string)
+	if !ok {
+		return fallback
+	}
+	s, ok := r.stringOf(at)
+	switch {
+	case !ok:
+	case strings.ContainsFunc(s, unicode.IsControl):
+		r.bad(at.name, "holds a line break or another control character")
+	case strings.TrimSpace(s) != "":
+		return s
+	case at.key.Required:
+		r.bad(at.name, "empty; it is required")
+	case fallback != "":
+		r.bad(at.name, "empty; without this key it is %s", fallback)
+	}
+	return fallback
+}
+
+// stringOf gives a string value with ${NAME} in it replaced from the environment.
+func (r *reader) stringOf(at found) (string, bool) {
+	s, ok := at.value.(string)
+	if !ok {
+		r.bad(at.name, "found %s, want a string%s", what(at.value), inQuotes(at.value))
+		return "", false
+	}
+	return r.expand(at.name, s)
+}
+
+// inQuotes shows how a plain value is written as a string.
+func inQuotes(v any) string {
+	switch v.(type) {
+	case bool, int64, float64:
+		return fmt.Sprintf(`: "%v"`, v)
+	}
+	return ""
+}
+
+// choice takes a string out of a list, in any case. The extra words are pairs: a word
+// that is accepted too, and which one it stands for.
+func (r *reader) choice(name string, extra ...string) string {
+	at, ok := r.take(name, Choice)
+	fallback, _ := at.key.Default.(string)
+	if !ok {
+		return fallback
+	}
+	s, ok := r.stringOf(at)
+	if !ok {
+		return fallback
+	}
+	s = strings.ToLower(s)
+	for i := 0; i+1 < len(extra); i += 2 {
+		if s == extra[i] {
+			s = extra[i+1]
+		}
+	}
+	if slices.Contains(at.key.Choices, s) {
+		return s
+	}
+	r.bad(at.name, "found %q, want one of: %s%s", at.value, strings.Join(at.key.Choices, ", "), hint(s, at.key.Choices))
+	return fallback
+}
+
+// url takes an http or https URL.
+func (r *reader) url(name string) string {
+	s := r.textOf(name, URL)
+	if s == "" {
+		return ""
+	}
+	u, err := url.Parse(strings.TrimSpace(s))
+	if err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") {
+		return s
+	}
+	raw, _ := r.table[name].(string)
+	r.bad(name, "found %s, want a URL such as https://gitlab.example.com", within(raw))
+	return ""
+}
+
+// count takes a whole number; 4.0 is one too.
+func (r *reader) count(name string) int {
+	at, ok := r.take(name, Count)
+	fallback, _ := at.key.Default.(int)
+	if !ok {
+		return fallback
+	}
+	var n float64
+	switch v := at.value.(type) {
+	case int64:
+		n = float64(v)
+	case float64:
+		n = v
+	default:
+		n = math.NaN()
+	}
+	if n != math.Trunc(n) || n < at.key.Least || n > mostCount {
+		r.bad(at.name, "found %s, want a whole number from %v to %d", what(at.value), at.key.Least, mostCount)
+		return fallback
+	}
+	return int(n)
+}
+
+// seconds takes a duration: a number of seconds, whole or not.
+func (r *reader) seconds(name string) time.Duration {
+	at, ok := r.take(name, Seconds)
+	fallback, _ := at.key.Default.(time.Duration)
+	if !ok {
+		return fallback
+	}
+	n := math.NaN()
+	switch v := at.value.(type) {
+	case int64:
+		n = float64(v)
+	case float64:
+		n = v
+	}
+	if math.IsNaN(n) || n < at.key.Least || n > mostSeconds {
+		r.bad(at.name, "found %s, want a number of seconds from %v to %.0f", what(at.value), at.key.Least, mostSeconds)
+		return fallback
+	}
+	return time.Duration(n * float64(time.Second))
+}
+
+// yes takes true or false.
+func (r *reader) yes(name string) bool {
+	at, ok := r.take(name, Switch)
+	fallback, _ := at.key.Default.(bool)
+	if !ok {
+		return fallback
+	}
+	b, ok := at.value.(bool)
+	if !ok {
+		r.bad(at.name, "found %s, want true or false, without quotes", what(at.value))
+		return fallback
+	}
+	return b
+}
