@@ -76,5 +76,7 @@ func (l *lock) release() error {
 	}
 	f := l.file
 	l.file = nil
-	return f.Close()
+	// Unlocked by name: a process that was just forked may hold a copy of the file for a
+	// moment, and closing ours alone would leave the lock with it.
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }
