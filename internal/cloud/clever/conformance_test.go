@@ -92,7 +92,7 @@ func match(c cloudtest.Call) string {
 }
 
 func (w world) fault(f fault.Fault) {
-	if _, err := w.server.Faults().Add(f); err != nil {
+	if _, err := w.server.Panel().Add(f); err != nil {
 		w.t.Fatal(err)
 	}
 }
