@@ -75,7 +75,7 @@ func (s *scanner) quoted() string {
 	start := s.pos
 	for s.pos < len(s.text) && !strings.HasPrefix(s.text[s.pos:], quote) {
 		if s.text[s.pos] == '\n' && !long {
-			break // not TOML
+			return s.text[start:s.pos] // not TOML
 		}
 		if s.text[s.pos] == '\\' && quote[0] == '"' {
 			s.pos++

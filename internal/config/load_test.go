@@ -257,7 +257,7 @@ func TestTraceWatch(t *testing.T) {
 		{"as the program read it", head + section + "[runners.paas_job_trace_watch]\ntimeout_seconds = 11\n", " 11s 10s"},
 		{"as the documentation spells it", head + section + "[runners.job_trace_watch]\ntimout_seconds = 11\n", " 11s 10s"},
 		{"of the file", head + "[job_trace_watch]\ntoken = \"w\"\ntimeout_seconds = 11\n" + section, "w 11s 10s"},
-		{"of both", head + "[job_trace_watch]\ntoken = \"w\"\ntimeout_seconds = 11\n" + section + "[runners.job_trace_watch]\ntimeout_seconds = 12\n", "w 12s 10s"},
+		{"of both", head + "[job_trace_watch]\ntoken = \"w\"\ntimeout_seconds = 11\npoll_step = 4\n" + section + "[runners.job_trace_watch]\ntimeout_seconds = 12\n", "w 12s 4s"},
 	} {
 		w := mustRead(t, c.text).Runners[0].TraceWatch
 		if got := fmt.Sprintf("%s %s %s", w.Token.Reveal(), w.Timeout, w.PollStep); got != c.want {

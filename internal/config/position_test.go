@@ -42,6 +42,9 @@ func TestPositions(t *testing.T) {
 			t.Errorf("%s: line %d, want that of %s", path, got, want)
 		}
 	}
+	if line := scan("\ufeffa = 1\n")["a"]; line != 1 {
+		t.Errorf("the key behind a byte order mark is in line %d", line)
+	}
 	if found.at("none") != 1 || found.at("") != 1 {
 		t.Error("what is nowhere is not in line 1")
 	}
@@ -52,7 +55,7 @@ func TestPositionsOfAnything(t *testing.T) {
 	t.Parallel()
 	values := []string{
 		"1", "3.0", "true", `"x # y"`, `'[z]'`, `"\"" # c`, "\"\"\"\n[a]\nb = 1\n\"\"\"", "'''\n\"\"\"\nk = 1'''", "[]", "[\n# ]\n1, [2,\n3],\n]", "{}",
-		"{ a = [ { b = 1 }, \"}\" ] }", "1979-05-27T07:32:00Z", `""""x"""""`, "''''x'''''", "[ '''\n''', \"\"\"\\\n  \"\"\" ]",
+		"{ a = [ { b = 1 }, \"}\" ] }", "1979-05-27T07:32:00Z", `""""x""""`, "[ '''x'''', \"]\" ]", "[ \"\"\"x\"\"\"\"\", ']',\n1 ]", `""""x"""""`, "''''x'''''", "[ '''\n''', \"\"\"\\\n  \"\"\" ]",
 	}
 	fillers := []string{"", "\n", "# [x] = '''\n", "\t \r\n", "\n\n# \"\"\"\n"}
 	rapid.Check(t, func(t *rapid.T) {

@@ -66,8 +66,8 @@ func (f *file) warn(path, key, format string, args ...any) {
 	f.warnings = append(f.warnings, Problem{f.path, f.at.at(path), key, fmt.Sprintf(format, args...)})
 }
 
-// inOrder sorts by line and drops what was said twice.
+// inOrder sorts by line.
 func inOrder(problems []Problem) []Problem {
 	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return slices.Compact(problems)
+	return problems
 }
