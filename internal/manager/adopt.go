@@ -81,7 +81,7 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 		return
 	}
 	now := stamp()
-	vm := &machine{fresh: true, runner: x.runner, rec: x.instance(m, fleet.InstanceDeleting)}
+	vm := &machine{fresh: true, runner: x.runner, rec: x.instance(fleet.InstanceDeleting)}
 	if !m.change(ctx, "take over", nil, vm, func(d draft) { d.vm.DeletingAt = now }) {
 		return
 	}
@@ -91,7 +91,7 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 }
 
 // instance is the record of a stranger.
-func (x *stranger) instance(m *Manager, state fleet.InstanceState) fleet.Instance {
+func (x *stranger) instance(state fleet.InstanceState) fleet.Instance {
 	return fleet.Instance{
 		Key: x.seen.Key, Job: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
 		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.runner.cfg.Clever.OrgaID,
@@ -217,7 +217,7 @@ func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
 		rec.AcquiredAt = x.seen.CreatedAt
 	}
 	j := &job{fresh: true, runner: x.runner, rec: rec, touched: time.Now()}
-	vm := &machine{fresh: true, runner: x.runner, job: j, rec: x.instance(m, fleet.InstanceStarted)}
+	vm := &machine{fresh: true, runner: x.runner, job: j, rec: x.instance(fleet.InstanceStarted)}
 	vm.rec.StartedAt = now
 	if !m.change(ctx, "adopt", j, vm, func(draft) {}) {
 		return

@@ -81,7 +81,7 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 	held := time.Since(begun)
 	r.polling = nil
 	if err != nil {
-		m.pollFailed(ctx, r, err)
+		m.pollFailed(r, err)
 		return
 	}
 	if r.pollFails > 0 {
@@ -129,7 +129,7 @@ func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload
 }
 
 // pollFailed backs off: in the first minute of trouble to at most 5 s, then to 60 s.
-func (m *Manager) pollFailed(ctx context.Context, r *runner, err error) {
+func (m *Manager) pollFailed(r *runner, err error) {
 	if fleet.IsCut(err) && m.draining {
 		return
 	}

@@ -3,7 +3,6 @@
 package manager
 
 import (
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -17,7 +16,7 @@ import (
 
 func bare() *Manager {
 	return &Manager{
-		cfg: &config.Config{}, log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		cfg: &config.Config{}, log: slog.New(slog.DiscardHandler),
 		rng: rand.New(rand.NewPCG(1, 2)), jobs: map[fleet.JobID]*job{}, machines: map[string]*machine{},
 	}
 }
