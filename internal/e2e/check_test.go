@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/sim/clever"
 	"heptapod-paas-runner/internal/sim/gitlab"
@@ -51,6 +52,30 @@ func (c *watcher) cloud(next http.Handler) http.Handler {
 		next.ServeHTTP(rw, r)
 		c.checkCeilings()
 	})
+}
+
+// coordinator stands in front of the simulated GitLab: when we end a job ourselves, the
+// instance on which it was started must be gone already, or its sub-runner could speak
+// after us.
+func (c *watcher) coordinator(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut && strings.HasPrefix(r.UserAgent(), "heptapod-paas-runner") {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			if strings.Contains(string(body), `"failed"`) {
+				c.checkSilenced(r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+			}
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+func (c *watcher) checkSilenced(id string) {
+	for _, app := range c.w.clever.Applications() {
+		if strings.HasSuffix(app.Name, "-"+id) && c.w.ours(app.Name) && app.State != "deleted" && app.StartedAt != nil {
+			c.fault("I2: job %s is ended by us while %s, on which it was started, is %s", id, app.Name, app.State)
+		}
+	}
 }
 
 // checkRecorded holds I2: the instance stands in the ledger before the call arrives.
@@ -172,6 +197,13 @@ func (w *world) checkTrace(j simJob) []string {
 	for line := range strings.Lines(j.Trace) {
 		if strings.Contains(line, "heptapod-paas-runner:") {
 			lines[line]++
+		}
+	}
+	if strings.Contains(j.Trace, "Running with gitlab-runner") && w.cfg.Runners[0].SubRunner == config.ModeRelay && !w.forgot {
+		for _, said := range []string{"acquired by clever; flavor", "creating an instance of flavor", "starting the job on it", "job handed to gitlab-runner"} {
+			if strings.Count(j.Trace, said) != 1 {
+				wrong = append(wrong, fmt.Sprintf("job %d: %q stands %d times in its trace:\n%s", j.ID, said, strings.Count(j.Trace, said), j.Trace))
+			}
 		}
 	}
 	for line, n := range lines {

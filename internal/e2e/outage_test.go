@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -191,6 +192,7 @@ func TestLedgerIsLost(t *testing.T) {
 				w.begin("")
 				time.Sleep(at)
 				w.end()
+				w.forgot = true
 				files, _ := filepath.Glob(w.cfg.StateFile + "*")
 				for _, f := range files {
 					if err := os.Remove(f); err != nil {
@@ -296,4 +298,61 @@ func TestTraceWatchToken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Deletions that fail, or are accepted and not done: the weight is held until the cloud
+// itself says that the instance is gone, however often it takes, and then it is gone.
+func TestDeletionResists(t *testing.T) {
+	for name, f := range map[string]map[string]any{
+		"accepted, not done": {"status": 200, "body": `{"id":302,"message":"deleted","type":"success"}`, "times": 9},
+		"500":                {"status": 500, "times": 12},
+		"503":                {"status": 503, "body": "<html>", "times": 12},
+		"slow":               {"delay": "40s", "times": 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(w *world) {
+				w.cfg.MaxParked = 3 * time.Hour
+				f["match"] = "DELETE /v2/organisations/*/applications/*"
+				w.fault(cleverURL, f)
+				for range 4 { // room for three
+					w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+				}
+			}, nil)
+		})
+	}
+}
+
+// An instance that does not boot in time is removed, and its job is told so.
+func TestInstanceDoesNotBoot(t *testing.T) {
+	run(t, func(w *world) {
+		w.cfg.Runners[0].TraceWatch.Timeout = bootTime - 3*time.Second
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "failed")
+	}, func(w *world) {
+		j := w.simJobs()[0]
+		if j.FailureReason != "runner_system_failure" || !strings.Contains(j.Trace, "its sub-runner has written nothing after 17s") {
+			w.t.Errorf("reason %s, trace:\n%s", j.FailureReason, j.Trace)
+		}
+	})
+}
+
+// An instance that vanishes while its job runs ends the job within minutes.
+func TestInstanceVanishes(t *testing.T) {
+	run(t, func(w *world) {
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 3000}, "failed")
+		w.begin("")
+		time.Sleep(4 * time.Minute)
+		app := w.clever.Applications()[0]
+		r, _ := http.NewRequest(http.MethodDelete, cleverURL+"/v2/organisations/orga_sim/applications/"+app.ID, nil)
+		r.Header.Set("Authorization", "token sim-cc-token")
+		answer, err := (&http.Client{Transport: w.net.Transport()}).Do(r)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			w.t.Fatal(answer, err)
+		}
+		_ = answer.Body.Close()
+	}, func(w *world) {
+		j := w.simJobs()[0]
+		if j.FailureReason != "runner_system_failure" || !strings.Contains(j.Trace, "disappeared while the job was running") || j.FinishedAt.Sub(*j.AcquiredAt) > 7*time.Minute {
+			w.t.Errorf("reason %s after %v, trace:\n%s", j.FailureReason, j.FinishedAt.Sub(*j.AcquiredAt), j.Trace)
+		}
+	})
 }

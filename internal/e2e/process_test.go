@@ -210,7 +210,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		n.stop(syscall.SIGKILL)
 	}
 	n.start()
-	if !n.settled(60 * time.Second) {
+	if !n.settled(150 * time.Second) { // a create that was cut is settled for a minute
 		t.Errorf("not settled: %+v", n.applications())
 	}
 	if took := n.stop(syscall.SIGTERM); took > 5*time.Second {
@@ -258,7 +258,7 @@ func TestStateFolderIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.start()
-	if !n.settled(60 * time.Second) {
+	if !n.settled(150 * time.Second) { // a create that was cut is settled for a minute
 		t.Errorf("not settled: %+v", n.applications())
 	}
 	n.stop(syscall.SIGTERM)

@@ -31,6 +31,7 @@ import (
 const (
 	gitlabURL = "http://gitlab.example"
 	cleverURL = "http://clever.example"
+	bootTime  = 20 * time.Second
 )
 
 // world is everything around the service, and the lives of the service in it. It must
@@ -54,6 +55,7 @@ type world struct {
 	lives  int
 	orders []order
 	watch  *watcher
+	forgot bool // the ledger was lost in between: lines may be missing
 }
 
 // life is one process of the service.
@@ -70,12 +72,12 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.net = memnet.New(memnet.Config{Latency: w.latency})
 	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
 	w.gitlab = gitlab.New(gitlab.Config{URL: gitlabURL, Seed: seed})
-	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: 20 * time.Second, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
+	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: bootTime, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
 	w.cfg = w.config()
 	w.watch = newWatcher(w)
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	w.serve(ctx, "gitlab.example", w.gitlab, w.gitlab.Run)
+	w.serve(ctx, "gitlab.example", w.watch.coordinator(w.gitlab), w.gitlab.Run)
 	w.serve(ctx, "clever.example", w.watch.cloud(w.clever), w.clever.Run)
 	return w
 }

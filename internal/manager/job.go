@@ -109,7 +109,7 @@ func (m *Manager) launched(ctx context.Context, j *job) {
 		m.fail(ctx, j, reasonSystem, "The platform did not make an instance for this job. Retry the job; if it fails again, tell the operators of this runner.")
 		return
 	}
-	if time.Since(j.rec.LaunchingAt) > j.runner.cfg.TraceWatch.Timeout {
+	if time.Since(j.rec.LaunchingAt) > j.runner.launchLimit() {
 		why := "the platform did not make an instance"
 		if j.vm.lastText != "" {
 			why += " (" + j.vm.lastText + ")"

@@ -72,6 +72,12 @@ func (m *Manager) newRunner(rc config.Runner) (*runner, error) {
 
 func (r *runner) pollDue() bool { return !time.Now().Before(r.nextPoll) }
 
+// launchLimit is how long the making of an instance may take: the configured time, but
+// long enough to settle an unknown create and to create again.
+func (r *runner) launchLimit() time.Duration {
+	return max(r.cfg.TraceWatch.Timeout, 3*r.prov.Describe().Settle)
+}
+
 // tenantOf tells who pays for a job.
 func (r *runner) tenantOf(_ *coordinator.Payload) string { return r.cfg.Clever.OrgaID }
 

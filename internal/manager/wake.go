@@ -58,7 +58,7 @@ func (m *Manager) jobWake(w *waker, j *job) {
 	case fleet.JobWaiting:
 		w.add(j.rec.AcquiredAt.Add(m.cfg.MaxParked + time.Millisecond))
 	case fleet.JobLaunching:
-		w.add(j.rec.LaunchingAt.Add(watch))
+		w.add(j.rec.LaunchingAt.Add(j.runner.launchLimit() + time.Millisecond))
 	case fleet.JobStarting:
 		if j.vm != nil && !j.vm.rec.StartedAt.IsZero() {
 			w.add(j.vm.rec.StartedAt.Add(watch))
