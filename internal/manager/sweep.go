@@ -15,7 +15,7 @@ import (
 const (
 	sweepEvery  = time.Minute
 	endedApart  = 30 * time.Second // two sightings of an ended task are so far apart
-	missedLists = 1 // the instance itself is asked then, and its own "not found" is what counts
+	missedLists = 1                // the instance itself is asked then, and its own "not found" is what counts
 )
 
 // endSightings counts lists in which a running job's instance was shown ended. Lists
