@@ -305,7 +305,7 @@ func TestTraceWatchToken(t *testing.T) {
 func TestDeletionResists(t *testing.T) {
 	for name, f := range map[string]map[string]any{
 		"accepted, not done": {"status": 200, "body": `{"id":302,"message":"deleted","type":"success"}`, "times": 9},
-		"500":                {"status": 500, "times": 12},
+		"500":                {"status": 500, "times": 60},
 		"503":                {"status": 503, "body": "<html>", "times": 12},
 		"slow":               {"delay": "40s", "times": 3},
 	} {
@@ -326,6 +326,7 @@ func TestDeletionResists(t *testing.T) {
 func TestInstanceDoesNotBoot(t *testing.T) {
 	run(t, func(w *world) {
 		w.cfg.Runners[0].TraceWatch.Timeout = bootTime - 3*time.Second
+		w.fault(cleverURL, map[string]any{"match": "DELETE /v2/organisations/*/applications/*", "delay": "25s"})
 		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "failed")
 	}, func(w *world) {
 		j := w.simJobs()[0]
