@@ -326,7 +326,7 @@ func TestDeletionResists(t *testing.T) {
 func TestInstanceDoesNotBoot(t *testing.T) {
 	run(t, func(w *world) {
 		w.cfg.Runners[0].TraceWatch.Timeout = bootTime - 3*time.Second
-		w.fault(cleverURL, map[string]any{"match": "DELETE /v2/organisations/*/applications/*", "delay": "25s"})
+		w.fault(cleverURL, map[string]any{"match": "DELETE /v2/organisations/*/applications/*", "delay": "2s"})
 		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "failed")
 	}, func(w *world) {
 		j := w.simJobs()[0]
