@@ -53,7 +53,7 @@ func TestOnlyTheStandardLibrary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pkg := range strings.Fields(string(out)) {
+	for pkg := range strings.FieldsSeq(string(out)) {
 		if pkg != "heptapod-paas-runner/cmd/paas-relay" && pkg != "heptapod-paas-runner/internal/relay" {
 			t.Errorf("depends on %s", pkg)
 		}

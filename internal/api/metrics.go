@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -135,9 +136,7 @@ func resultCounts(closed map[string]int) map[string]int {
 	for _, r := range results {
 		out[r] = 0
 	}
-	for r, n := range closed {
-		out[r] = n
-	}
+	maps.Copy(out, closed)
 	return out
 }
 

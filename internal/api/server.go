@@ -91,7 +91,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if err := server.Shutdown(grace); err != nil {
 		_ = server.Close() // a client that holds its connection does not hold the service
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("status listener: %w", err)
+	}
 	return nil
 }
 

@@ -78,21 +78,21 @@ func (e *UnreadableError) Error() string {
 	return fmt.Sprintf("job %d was granted, but its payload can't be read: %s", e.ID, e.Reason)
 }
 
-// callFailure is a failure with the call's name before it and no token in it.
-type callFailure struct {
+// callError is a failure with the call's name before it and no token in it.
+type callError struct {
 	text string
 	err  error
 }
 
-func (e *callFailure) Error() string { return e.text }
-func (e *callFailure) Unwrap() error { return e.err }
+func (e *callError) Error() string { return e.text }
+func (e *callError) Unwrap() error { return e.err }
 
 // wrap names the call in an error and keeps its token out of the text.
 func (in call) wrap(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // the method and URL are said below, the same way for every error
 	}
-	return &callFailure{text: in.name() + ": " + in.scrub(err.Error()), err: err}
+	return &callError{text: in.name() + ": " + in.scrub(err.Error()), err: err}
 }
 
 func (in call) name() string { return in.method + " " + apiPrefix + in.path }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +48,9 @@ type Variable struct {
 
 // Variable gives the value of a CI variable; of several the last one counts.
 func (p *Payload) Variable(key string) (string, bool) {
-	for i := len(p.Variables) - 1; i >= 0; i-- {
-		if p.Variables[i].Key == key {
-			return p.Variables[i].Value.Reveal(), true
+	for _, v := range slices.Backward(p.Variables) {
+		if v.Key == key {
+			return v.Value.Reveal(), true
 		}
 	}
 	return "", false

@@ -35,6 +35,9 @@ type town struct {
 }
 
 func newTown(t *testing.T) *town {
+	if testing.Short() {
+		t.Skip("builds the programs and takes its time")
+	}
 	dir := t.TempDir()
 	town := &town{t: t, dir: dir, program: filepath.Join(dir, "bin", "heptapod-paas-runner")}
 	for name, flags := range map[string][]string{"heptapod-paas-runner": nil, "paas-relay": {"-ldflags", "-s -w"}} {

@@ -4,6 +4,7 @@ package relay
 
 import (
 	"crypto/subtle"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -58,7 +59,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.withToken(w, r, g.job.token, g.desk.upload)
 		return
 	case "POST jobs/request", "GET runners/router/discovery", "PATCH " + this + "/trace", "PUT " + this:
-		g.ownOnly(w, r, rest)
+		g.ownOnly(w, r)
 		return
 	}
 	if id, token, ok := g.dependency(rest); ok && r.Method == http.MethodGet {
@@ -69,7 +70,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // ownOnly serves what only the sub-runner, which shares our addresses, may ask.
-func (g *gate) ownOnly(w http.ResponseWriter, r *http.Request, rest string) {
+func (g *gate) ownOnly(w http.ResponseWriter, r *http.Request) {
 	if !g.isOwn(r) {
 		refuse(w)
 		return
@@ -185,9 +186,7 @@ func hopByHop() []string {
 // answerHeader copies an answer's headers for the other side.
 func answerHeader(w http.ResponseWriter, from http.Header) {
 	to := w.Header()
-	for name, values := range from {
-		to[name] = values
-	}
+	maps.Copy(to, from)
 	for _, name := range hopByHop() {
 		delete(to, name)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -177,9 +178,7 @@ func (x *wireTest) coordinator(w http.ResponseWriter, r *http.Request, body []by
 	call := x.calls[x.next]
 	x.next++
 	x.expect(call, r, body)
-	for k, v := range call.Response.header() {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), call.Response.header())
 	text := call.Response.bytes(x.t)
 	if size, ok := parseRange(call.Response.Headers["Range"]); ok {
 		w.Header().Set("Range", sizeRange(size+x.base))

@@ -147,7 +147,7 @@ func (c *coordinator) waitUp(ctx context.Context, most time.Duration) bool {
 		if down, _ := c.health.down(); !down {
 			return true
 		}
-		c.status(ctx) // only the health it leaves behind matters
+		_, _, _ = c.status(ctx) // only the health it leaves behind matters
 		if down, _ := c.health.down(); !down {
 			return true
 		}

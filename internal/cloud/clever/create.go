@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"heptapod-paas-runner/internal/cloud"
@@ -106,8 +107,6 @@ func (p *Provisioner) post(ctx context.Context, spec cloud.Spec, flavor size, ve
 // does nothing.
 func (p *Provisioner) env() map[string]string {
 	env := map[string]string{"CC_MOUNT_DOCKER_SOCKET": "true", "CC_RUN_COMMAND": "true"}
-	for name, value := range p.cfg.ExtraEnv {
-		env[name] = value
-	}
+	maps.Copy(env, p.cfg.ExtraEnv)
 	return env
 }

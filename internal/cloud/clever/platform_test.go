@@ -5,6 +5,7 @@ package clever_test
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -75,9 +76,7 @@ func script(more map[string][]reply) *platform {
 		"GET " + apps + "/app_1/deployments": {{body: "[]"}},
 		"DELETE " + apps + "/app_1":          {{body: `{"id":302,"message":"deleted","type":"success"}`}},
 	}}
-	for call, replies := range more {
-		p.replies[call] = replies
-	}
+	maps.Copy(p.replies, more)
 	return p
 }
 

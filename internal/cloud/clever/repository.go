@@ -112,7 +112,7 @@ func (p *Provisioner) awaitRepo(ctx context.Context, h handle, key string, tenan
 			return application{}, &fleet.CallError{
 				Class:    fleet.Unknown,
 				UserText: fmt.Sprintf("Clever Cloud did not make the deployment repository within %s.", p.cfg.RepoTimeout),
-				Err:      fmt.Errorf("wait for the deployment repository: not there after %s: %v", p.cfg.RepoTimeout, last),
+				Err:      fmt.Errorf("wait for the deployment repository: not there after %s: %v", p.cfg.RepoTimeout, last), //nolint:errorlint // told, not matched: it may be nil
 			}
 		}
 		app, err := p.read(waiting, h, tenant)

@@ -27,6 +27,11 @@ type gitDir struct {
 
 func newGitDir(t *testing.T) gitDir {
 	t.Helper()
+	if testing.Short() {
+		if _, err := exec.LookPath("git"); err != nil {
+			t.Skip("needs git")
+		}
+	}
 	g := gitDir{t, t.TempDir()}
 	g.must("init", "-q", "-b", "master", ".")
 	return g

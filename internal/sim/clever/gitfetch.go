@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -109,9 +110,9 @@ func (a *application) sendPack(out *pktWriter, f fetch) {
 
 // common gives the last commit named by the client that we have too.
 func (r *repository) common(haves []plumbing.Hash) plumbing.Hash {
-	for i := len(haves) - 1; i >= 0; i-- {
-		if r.store.HasEncodedObject(haves[i]) == nil {
-			return haves[i]
+	for _, have := range slices.Backward(haves) {
+		if r.store.HasEncodedObject(have) == nil {
+			return have
 		}
 	}
 	return plumbing.ZeroHash

@@ -163,7 +163,7 @@ func report(w io.Writer, p push, status pushStatus, deployed bool) {
 	var plain bytes.Buffer
 	lines := &pktWriter{w: &plain}
 	lines.line("unpack %s\n", status.unpack)
-	words := ""
+	var words strings.Builder
 	for i, c := range p.commands {
 		if status.refs[i] == "" {
 			lines.line("ok %s\n", c.name)
@@ -171,12 +171,12 @@ func report(w io.Writer, p push, status pushStatus, deployed bool) {
 		}
 		lines.line("ng %s %s\n", c.name, status.refs[i])
 		if status.refs[i] == "hook declined" {
-			words += "[ERROR] You tried to push to a custom branch. This is not allowed.\n"
+			words.WriteString("[ERROR] You tried to push to a custom branch. This is not allowed.\n")
 		}
 	}
 	lines.flush()
 	if deployed {
-		words += "[SUCCESS] The application has successfully been queued for redeploy.\n"
+		words.WriteString("[SUCCESS] The application has successfully been queued for redeploy.\n")
 	}
 	if !p.caps["report-status"] {
 		return
@@ -186,7 +186,7 @@ func report(w io.Writer, p push, status pushStatus, deployed bool) {
 		return
 	}
 	out := &pktWriter{w: w}
-	out.band(2, []byte(words))
+	out.band(2, []byte(words.String()))
 	out.band(1, plain.Bytes())
 	out.flush()
 }

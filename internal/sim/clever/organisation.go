@@ -3,6 +3,7 @@
 package clever
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -160,9 +161,7 @@ func (s *Server) add(org string, spec appSpec, variant variantView) *application
 		vhosts: []string{strings.ReplaceAll(id, "_", "-") + ".cleverapps.io/"},
 		repo:   newRepository(), files: map[string]any{}, output: &tail{}, state: stateCreated, created: now(),
 	}
-	for k, v := range spec.Env {
-		a.env[k] = v
-	}
+	maps.Copy(a.env, spec.Env)
 	s.apps = append(s.apps, a)
 	s.byID[id] = a
 	s.log.Debug("application created", "app", id, "name", spec.Name)

@@ -4,6 +4,7 @@ package clever
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -59,7 +60,8 @@ func success(id int, format string, args ...any) message {
 // answer writes a handler's result.
 func answer(w http.ResponseWriter, status int, body any, err error) {
 	if err != nil {
-		p, ok := err.(*problem)
+		p := &problem{}
+		ok := errors.As(err, &p)
 		if !ok {
 			p = &problem{http.StatusInternalServerError, 5001, err.Error()}
 		}

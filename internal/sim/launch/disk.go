@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"heptapod-paas-runner/internal/sim/clever"
 )
@@ -49,7 +50,7 @@ func (d disk) write(task clever.Task) error {
 		if err := os.MkdirAll(filepath.Dir(d.mapped(name)), 0o700); err != nil {
 			return err
 		}
-		if err := os.WriteFile(d.mapped(name), data, mode); err != nil {
+		if err := writeFile(d.mapped(name), data, mode); err != nil {
 			return err
 		}
 	}
@@ -93,7 +94,15 @@ func (d disk) shim(stock, self string) error {
 		return os.Symlink(stock, at)
 	}
 	script := fmt.Sprintf("#!/bin/sh\nexec %s sim sub-runner \"$@\"\n", quote(self))
-	return os.WriteFile(at, []byte(script), 0o700)
+	return writeFile(at, []byte(script), 0o700)
+}
+
+// writeFile writes a file that may be executed next. No process is forked meanwhile: it
+// would inherit the open file for a moment, in which executing it is "text file busy".
+func writeFile(name string, data []byte, mode fs.FileMode) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(name, data, mode)
 }
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'" }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +23,16 @@ type real struct {
 	dir  string
 	o    subrunner.Options
 	stop chan struct{}
+}
+
+// needs skips a quick run on a computer without the program.
+func needs(t *testing.T, program string) {
+	t.Helper()
+	if testing.Short() {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip("needs " + program)
+		}
+	}
 }
 
 func newReal(t *testing.T) *real {
@@ -93,6 +104,7 @@ func TestRealScript(t *testing.T) {
 }
 
 func TestRealScriptStopsAtTheFirstFailure(t *testing.T) {
+	needs(t, "bash") // for pipefail
 	r := newReal(t)
 	j := r.run(gitlab.Spec{Script: []string{"echo one", "false | true", "echo never"}})
 	r.expect(j, "failed", "one\n", "ERROR: Job failed: exit status 1")
@@ -138,6 +150,7 @@ func TestRealArtifacts(t *testing.T) {
 }
 
 func TestRealClone(t *testing.T) {
+	needs(t, "git")
 	r := newReal(t)
 	r.expect(r.run(gitlab.Spec{Git: true, Script: []string{"git log --oneline | wc -l", "ls -a"}}), "success", "Checking out ", ".git\n")
 	none := r.run(gitlab.Spec{Git: true, Script: []string{"echo"}, Variables: map[string]gitlab.Variable{"GIT_STRATEGY": {Value: "none"}}})
