@@ -23,7 +23,9 @@ func (f *file) clever(r *reader) Clever {
 		OrgaTokenAttribute: r.text("cc_orga_token_attribute"),
 	}
 	if c.MultiTenant {
-		r.bad("cc_multi_tenant", "the multi-tenant mode is not in this release; set cc_orga_id and cc_token instead")
+		if c.NamespaceToken.Empty() {
+			r.bad("cc_gitlab_namespace_attributes_token", "missing; the multi-tenant mode reads each top-level group's attributes with it")
+		}
 		return c
 	}
 	c.OrgaID, c.Token = r.text("cc_orga_id"), r.secret("cc_token")

@@ -110,8 +110,14 @@ func TestSeedExample(t *testing.T) {
 // said about it.
 func TestSeedExampleOfManyTenants(t *testing.T) {
 	t.Parallel()
-	_, err := read(testdata(t, "seed-multi.toml"))
-	if want := "f:14: cc_multi_tenant: the multi-tenant mode is not in this release; set cc_orga_id and cc_token instead"; err == nil || err.Error() != want {
+	text := testdata(t, "seed-multi.toml")
+	cfg := mustRead(t, text)
+	c := cfg.Runners[0].Clever
+	if !c.MultiTenant || c.NamespaceToken.Reveal() != "D7aY5I5SygxA5oyZ11vB" || c.OrgaIDAttribute != "cc_orga_id" || c.OrgaTokenAttribute != "cc_orga_token" {
+		t.Errorf("%+v", c)
+	}
+	_, err := read(strings.Replace(text, "cc_gitlab_namespace_attributes_token", "# ", 1))
+	if want := "cc_gitlab_namespace_attributes_token: missing; the multi-tenant mode reads each top-level group's attributes with it"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

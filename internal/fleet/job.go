@@ -29,11 +29,14 @@ type Job struct {
 	Name    string // the CI job's name, project path and page, for people
 	Project string
 	WebURL  string
-	Tenant  string        // who pays (an organisation id)
-	Flavor  string        // "" until sized
-	Weight  Weight        // 0 until sized
-	Timeout time.Duration // the job's own time limit (runner_info.timeout)
-	Seq     int64         // order of acquisition
+	Tenant  string // who pays (an organisation id); "" until it is known
+	// Namespace is the top-level group whose attributes name the tenant and its
+	// credential; "" when the runner's own configuration does.
+	Namespace string
+	Flavor    string        // "" until sized
+	Weight    Weight        // 0 until sized
+	Timeout   time.Duration // the job's own time limit (runner_info.timeout)
+	Seq       int64         // order of acquisition
 
 	// Prefix is what we wrote to the trace, committed before it is appended; the
 	// first PrefixAcked bytes are known to have arrived. PrefixFrozen is set by
@@ -70,6 +73,7 @@ type Instance struct {
 	Owner       Owner
 	Runner      string
 	Tenant      string
+	Namespace   string // as in Job
 	Provisioner string
 	Zone        string
 	Flavor      string

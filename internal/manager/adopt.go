@@ -27,6 +27,8 @@ type stranger struct {
 	seen       cloud.Sighting
 	runner     *runner
 	owner      fleet.Owner
+	group      string // of the tenant in whose list it was seen
+	tenant     string // its organisation
 	jobID      int64
 	weight     fleet.Weight
 	first      time.Time // first sighting in its present life
@@ -39,13 +41,13 @@ type stranger struct {
 }
 
 // stranger applies the rules of adoption (DESIGN section 5) to one sighting.
-func (m *Manager) stranger(ctx context.Context, r *runner, owner fleet.Owner, id int64, s cloud.Sighting) {
+func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet.Owner, id int64, s cloud.Sighting) {
 	x := m.unrecorded[s.Key]
 	if x == nil || x.seen.Life != s.Life || string(x.seen.Handle) != string(s.Handle) {
 		if x == nil {
 			m.log.Warn("an instance with our key is not in the ledger", "instance", s.Key, "state", string(s.Life))
 		}
-		x = &stranger{runner: r, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
+		x = &stranger{runner: r, group: p.group, tenant: p.tenant.ID, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
 		if rec, ok, err := m.deps.Ledger.Instance(ctx, s.Key); err == nil && ok {
 			x.recorded = true
 			x.weight = rec.Weight
@@ -94,7 +96,7 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 func (x *stranger) instance(state fleet.InstanceState) fleet.Instance {
 	return fleet.Instance{
 		Key: x.seen.Key, Job: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
-		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.runner.cfg.Clever.OrgaID,
+		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.tenant, Namespace: x.group,
 		Provisioner: x.runner.prov.Describe().Name, Zone: x.seen.Zone, Flavor: x.seen.Flavor, Weight: x.weight,
 		State: state, Handle: x.seen.Handle, Started: x.seen.Life != cloud.LifeCreated,
 		IntendedAt: x.seen.CreatedAt, CreatedAt: x.seen.CreatedAt,
@@ -129,7 +131,7 @@ func (m *Manager) tendStrangers(ctx context.Context) {
 // askEnded asks for a stranger that two lists showed ended, which a list may say for a
 // moment after a start, and takes it over when it is so.
 func (m *Manager) askEnded(ctx context.Context, x *stranger) {
-	tenant, err := x.runner.tenant(x.runner.cfg.Clever.OrgaID)
+	tenant, err := x.runner.tenant(x.group, x.tenant)
 	if err != nil {
 		return
 	}
@@ -149,7 +151,7 @@ func (m *Manager) askEnded(ctx context.Context, x *stranger) {
 // fetchBack asks for the files that were put on a started stranger: job.json has the
 // job's token, so the job can be watched to its end.
 func (m *Manager) fetchBack(ctx context.Context, x *stranger) {
-	tenant, err := x.runner.tenant(x.runner.cfg.Clever.OrgaID)
+	tenant, err := x.runner.tenant(x.group, x.tenant)
 	if err != nil {
 		return
 	}
@@ -195,7 +197,7 @@ func jobFromFiles(files []fleet.File, x *stranger) (fleet.Job, error) {
 		JobID: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
 		Owner: x.owner, Runner: x.runner.cfg.Name, State: fleet.JobStarting,
 		Token: payload.Token, Name: payload.Name, Project: payload.Project, WebURL: payload.WebURL,
-		Tenant: x.runner.cfg.Clever.OrgaID, Timeout: payload.Timeout, PrefixFrozen: true,
+		Tenant: x.tenant, Namespace: x.group, Timeout: payload.Timeout, PrefixFrozen: true,
 		Nonce: secret.String{},
 	}
 	if relay, err := hostfile.ParseRelay(files); err == nil {

@@ -18,7 +18,7 @@ const confirmAfter = time.Second
 func (m *Manager) destroy(ctx context.Context, vm *machine) {
 	ref, err := vm.ref()
 	if err != nil {
-		m.destroyFailed(vm, err)
+		m.withoutCredential(vm, err)
 		return
 	}
 	if vm.destroyed {
@@ -47,7 +47,7 @@ func (m *Manager) destroy(ctx context.Context, vm *machine) {
 func (m *Manager) confirmGone(ctx context.Context, vm *machine) {
 	ref, err := vm.ref()
 	if err != nil {
-		m.destroyFailed(vm, err)
+		m.withoutCredential(vm, err)
 		return
 	}
 	vm.busy = true
@@ -76,6 +76,7 @@ func (m *Manager) destroyFailed(vm *machine, err error) {
 	vm.destroyed = false
 	vm.failed(m, retryBase, deleteCap, fleet.RetryAfterOf(err))
 	vm.lastText = userText(err)
+	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Debug("destroy failed", "instance", vm.rec.Key, "attempt", vm.rec.Destroys, "err", err)
 	m.alarm(vm, err.Error())
 }

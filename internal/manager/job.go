@@ -69,6 +69,10 @@ func (m *Manager) size(ctx context.Context, j *job) {
 	if !ok || j.status.busy {
 		return
 	}
+	tenant, ok := m.paidBy(ctx, j)
+	if !ok {
+		return
+	}
 	asked := ""
 	if p, err := coordinator.ParsePayload(j.rec.Payload); err == nil {
 		asked, _ = p.Variable(flavorVariable)
@@ -80,6 +84,7 @@ func (m *Manager) size(ctx context.Context, j *job) {
 	}
 	m.change(ctx, "size", j, nil, func(d draft) {
 		d.job.State = fleet.JobWaiting
+		d.job.Tenant = tenant
 		d.job.Flavor, d.job.Weight = flavor.Name, flavor.Weight
 		say(j.runner, d.job, fmt.Sprintf("acquired by %s; flavor %s (%d CPUs, %d GiB, weight %s)",
 			j.rec.Runner, flavor.Name, flavor.CPUs, flavor.MemMiB/1024, flavor.Weight))

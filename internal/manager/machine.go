@@ -34,7 +34,9 @@ type machine struct {
 	absentAt  time.Time
 	destroyed bool // a deletion was accepted; look whether it is done
 	alarmed   bool
-	missing   int // lists that should have shown it and did not
+	// refusedOnce: the tenant's credential was refused for it and read again.
+	refusedOnce bool
+	missing     int // lists that should have shown it and did not
 
 	twin     *cloud.Sighting // a second, unstarted instance under the same key
 	twinLane lane
@@ -131,9 +133,9 @@ func (m *Manager) keep(vm *machine) bool {
 
 // create sends the create call; "creating" is committed before it.
 func (m *Manager) create(ctx context.Context, vm *machine) {
-	tenant, err := vm.runner.tenant(vm.rec.Tenant)
+	tenant, err := vm.runner.tenant(vm.rec.Namespace, vm.rec.Tenant)
 	if err != nil {
-		m.createFailed(ctx, vm, err)
+		m.withoutCredential(vm, err)
 		return
 	}
 	if !m.change(ctx, "create", nil, vm, func(d draft) {
@@ -182,8 +184,13 @@ func (m *Manager) created(ctx context.Context, vm *machine, seen cloud.Sighting)
 func (m *Manager) createFailed(ctx context.Context, vm *machine, err error) {
 	vm.failed(m, createBase, createCap, fleet.RetryAfterOf(err))
 	vm.lastText = userText(err)
+	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Warn("create failed", "instance", vm.rec.Key, "class", fleet.ClassOf(err).String(), "attempt", vm.rec.Creates, "err", err)
-	switch fleet.ClassOf(err) {
+	class := fleet.ClassOf(err)
+	if vm.runner.cfg.Clever.MultiTenant && errors.Is(err, fleet.ErrUnauthorized) && !vm.refusedOnce {
+		vm.refusedOnce, class = true, fleet.Transient // the tenant's credential is read again first
+	}
+	switch class {
 	case fleet.Permanent:
 		m.gone(ctx, vm)
 		if vm.job != nil && vm.job.rec.State == fleet.JobLaunching && vm.rec.State == fleet.InstanceGone {
@@ -213,9 +220,12 @@ func (m *Manager) createFailed(ctx context.Context, vm *machine, err error) {
 // lookFor settles an unknown create: found, it is taken over; absent in three lists
 // over the platform's settle time, it was never made.
 func (m *Manager) lookFor(ctx context.Context, vm *machine) {
+	if vm.rec.State != fleet.InstanceUnknown {
+		return
+	}
 	ref, err := vm.ref()
-	if err != nil || vm.rec.State != fleet.InstanceUnknown {
-		vm.failed(m, retryBase, retryCap, 0)
+	if err != nil {
+		m.withoutCredential(vm, err)
 		return
 	}
 	vm.busy = true
@@ -267,9 +277,16 @@ func (m *Manager) gone(ctx context.Context, vm *machine) {
 // forget drops a gone instance from memory.
 func (m *Manager) forget(vm *machine) { delete(m.machines, vm.rec.Key) }
 
+// withoutCredential waits for the tenant's credential, which is looked up elsewhere.
+func (m *Manager) withoutCredential(vm *machine, err error) {
+	vm.failed(m, retryBase, retryCap, 0)
+	vm.lastText = userText(err)
+	m.alarm(vm, err.Error())
+}
+
 // ref names the instance for a call, with the tenant's credential.
 func (vm *machine) ref() (cloud.Ref, error) {
-	tenant, err := vm.runner.tenant(vm.rec.Tenant)
+	tenant, err := vm.runner.tenant(vm.rec.Namespace, vm.rec.Tenant)
 	return cloud.Ref{Key: vm.rec.Key, Tenant: tenant, Handle: vm.rec.Handle}, err
 }
 

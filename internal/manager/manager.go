@@ -143,6 +143,7 @@ func (m *Manager) step(ctx context.Context) {
 	}
 	for _, r := range m.runners {
 		m.refreshFlavors(ctx, r)
+		m.refreshTenants(ctx, r)
 		m.sweep(ctx, r)
 	}
 	for _, j := range m.jobList() {

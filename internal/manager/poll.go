@@ -43,7 +43,7 @@ func (m *Manager) poll(ctx context.Context, r *runner) {
 
 func (m *Manager) mayPoll(r *runner) schedule.Reason {
 	s, quota, ok := m.sizing(r)
-	if !ok || !r.listed {
+	if !ok || !r.listed() {
 		return schedule.Reason{Kind: schedule.Nothing}
 	}
 	smallest, largest, ok := schedule.Bounds(s, quota)
@@ -115,7 +115,7 @@ func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload
 	j := &job{fresh: true, runner: r, touched: time.Now(), rec: fleet.Job{
 		JobID: id, Owner: r.cfg.Owner, Runner: r.cfg.Name, State: fleet.JobAcquired,
 		Token: p.Token, Payload: p.Raw, Nonce: secret.New(hex.EncodeToString(nonce)),
-		Name: p.Name, Project: p.Project, WebURL: p.WebURL, Tenant: r.tenantOf(p),
+		Name: p.Name, Project: p.Project, WebURL: p.WebURL, Namespace: r.namespaceOf(p),
 		Timeout: p.Timeout, Seq: m.nextSeq, AcquiredAt: stamp(),
 	}}
 	j.status.next = time.Now().Add(m.jitter(r.cfg.TraceWatch.PollStep))

@@ -41,14 +41,23 @@ type runner struct {
 	flavorLane  lane
 	flavorError string
 
-	list      lane
-	listed    bool // the cloud was listed at least once
-	listedAt  time.Time
-	listError string
+	purses     map[string]*purse // by top-level group; "" for the configured tenant
+	discovery  lane
+	discovered bool // the tenants were looked for at least once
+}
+
+// listed tells whether all that may be ours was looked for at least once. With several
+// tenants, one whose cloud does not answer must not hold up the others.
+func (r *runner) listed() bool {
+	if r.cfg.Clever.MultiTenant {
+		return r.discovered
+	}
+	p := r.purses[""]
+	return p != nil && p.listed
 }
 
 func (m *Manager) newRunner(rc config.Runner) (*runner, error) {
-	r := &runner{cfg: rc, owners: []fleet.Owner{rc.Owner}}
+	r := &runner{cfg: rc, owners: []fleet.Owner{rc.Owner}, purses: map[string]*purse{}}
 	var err error
 	if r.client, err = m.deps.Coordinator(rc); err != nil {
 		return nil, err
@@ -78,16 +87,12 @@ func (r *runner) launchLimit() time.Duration {
 	return max(r.cfg.TraceWatch.Timeout, 3*r.prov.Describe().Settle)
 }
 
-// tenantOf tells who pays for a job.
-func (r *runner) tenantOf(_ *coordinator.Payload) string { return r.cfg.Clever.OrgaID }
-
-// tenant gives the credential for a tenant's instances. A tenant that the
-// configuration no longer names has none: its instances wait, alarmed, weight held.
-func (r *runner) tenant(id string) (cloud.Tenant, error) {
-	if id != r.cfg.Clever.OrgaID {
-		return cloud.Tenant{}, &fleet.CallError{Class: fleet.Transient, Err: fmt.Errorf("no credential for organisation %q in the configuration", id)}
+// namespaceOf gives the top-level group that a job's tenant is found by.
+func (r *runner) namespaceOf(p *coordinator.Payload) string {
+	if r.cfg.Clever.MultiTenant {
+		return p.RootNamespace
 	}
-	return cloud.Tenant{ID: id, Token: r.cfg.Clever.Token}, nil
+	return ""
 }
 
 // refreshFlavors asks for the flavors when they are not known or an hour old.

@@ -5,6 +5,7 @@ package manager
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -67,9 +68,7 @@ func (m *Manager) snapshot() Status {
 		Provisioning: u.Provisioning, MaxAtOnce: m.cfg.MaxProvisioning,
 		Closed: map[string]int{}, Fuse: m.fuse.blown,
 	}
-	for k, v := range m.counts {
-		s.Closed[k] = v
-	}
+	maps.Copy(s.Closed, m.counts)
 	if !known {
 		s.Reasons = append(s.Reasons, "the quota is not known yet: the reference runner's flavors are missing")
 	}
@@ -96,13 +95,18 @@ func (m *Manager) snapshot() Status {
 func (m *Manager) runnerStatus(r *runner, reasons *[]string) RunnerStatus {
 	out := RunnerStatus{
 		Name: r.cfg.Name, Coordinator: r.cfg.Coordinator, Owner: string(r.cfg.Owner), Executor: r.cfg.Executor,
-		Polling: r.polling != nil, PollFailures: r.pollFails, ListedAt: r.listedAt,
-		Problem: cmp.Or(r.flavorError, r.listError),
+		Polling: r.polling != nil, PollFailures: r.pollFails, Problem: r.flavorError,
+	}
+	for _, p := range r.purseList() {
+		out.Problem = cmp.Or(out.Problem, p.problem, p.listError)
+		if out.ListedAt.IsZero() || p.listedAt.Before(out.ListedAt) {
+			out.ListedAt = p.listedAt
+		}
 	}
 	if !r.why.OK() {
 		out.Waits = r.why.String()
 	}
-	if !r.listed || len(r.flavors) == 0 {
+	if !r.listed() || len(r.flavors) == 0 {
 		*reasons = append(*reasons, fmt.Sprintf("runner %q: the cloud has not answered yet", r.cfg.Name))
 	}
 	return out

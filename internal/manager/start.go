@@ -30,8 +30,7 @@ func (m *Manager) start(ctx context.Context, vm *machine) {
 	j := vm.job
 	ref, err := vm.ref()
 	if err != nil {
-		vm.failed(m, createBase, createCap, 0)
-		vm.lastText = userText(err)
+		m.withoutCredential(vm, err)
 		return
 	}
 	files, err := m.files(j)
@@ -75,6 +74,7 @@ func (m *Manager) startedOn(ctx context.Context, vm *machine) {
 func (m *Manager) startFailed(ctx context.Context, vm *machine, err error) {
 	vm.failed(m, createBase, createCap, fleet.RetryAfterOf(err))
 	vm.lastText = userText(err)
+	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Warn("start failed", "instance", vm.rec.Key, "class", fleet.ClassOf(err).String(), "err", err)
 	if fleet.ClassOf(err) == fleet.Permanent && vm.job != nil && vm.job.rec.State == fleet.JobStarting {
 		m.fail(ctx, vm.job, reasonSystem, "The platform refuses to start the job on its instance: "+vm.lastText)

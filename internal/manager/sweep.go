@@ -34,44 +34,61 @@ func (e endSightings) twice() bool {
 // list is taken first and compared with the records after, so that an instance made in
 // between is never taken for a stranger.
 func (m *Manager) sweep(ctx context.Context, r *runner) {
-	if !m.recovered || !r.list.idle() {
+	if !m.recovered {
 		return
 	}
-	r.list.busy = true
-	owners := r.owners
-	tenant, err := r.tenant(r.cfg.Clever.OrgaID)
+	for _, p := range r.purseList() {
+		if soon := m.stepAt.Add(2 * sweepEvery); r.cfg.Clever.MultiTenant && p.list.next.After(soon) && m.neededTenant(r, p.group) {
+			p.list.next = m.stepAt.Add(m.jitter(sweepEvery)) // it was looked at once a day, and has a job now
+		}
+		if p.list.idle() && p.tenant.ID != "" {
+			m.sweepTenant(ctx, r, p)
+		}
+	}
+}
+
+func (m *Manager) sweepTenant(ctx context.Context, r *runner, p *purse) {
+	tenant, err := r.tenant(p.group, p.tenant.ID)
 	if err != nil {
-		m.swept(ctx, r, time.Now(), nil, err)
+		p.listError = err.Error()
+		p.list.failed(m, retryBase, retryCap, 0)
 		return
 	}
+	p.list.busy = true
+	owners := r.owners
 	begun := time.Now()
 	m.do(ctx, "list", callTimeout, func(ctx context.Context) event {
 		var all []cloud.Sighting
 		for _, owner := range owners {
 			seen, err := r.prov.List(ctx, tenant, owner)
 			if err != nil {
-				return func() { m.swept(ctx, r, begun, nil, err) }
+				return func() { m.swept(ctx, r, p, begun, nil, err) }
 			}
 			all = append(all, seen...)
 		}
-		return func() { m.swept(ctx, r, begun, all, nil) }
+		return func() { m.swept(ctx, r, p, begun, all, nil) }
 	})
 }
 
 // swept compares what the cloud shows with what the ledger knows.
-func (m *Manager) swept(ctx context.Context, r *runner, begun time.Time, seen []cloud.Sighting, err error) {
-	r.list.busy = false
+func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Time, seen []cloud.Sighting, err error) {
+	p.list.busy = false
 	if err != nil {
-		if r.list.fails == 0 {
-			m.log.Warn("instances can't be listed; trying again", "runner", r.cfg.Name, "err", err)
+		if p.list.fails == 0 {
+			m.log.Warn("instances can't be listed; trying again", "runner", r.cfg.Name, "tenant", p.tenant.ID, "err", err)
 		}
-		r.listError = err.Error()
-		r.list.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+		p.listError = err.Error()
+		p.list.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+		r.refusedCredential(p.group, err)
 		return
 	}
-	r.list.ok()
-	r.list.next = time.Now().Add(m.jitter(sweepEvery))
-	r.listed, r.listedAt, r.listError = true, begun, ""
+	p.list.ok()
+	pause := sweepEvery
+	if r.cfg.Clever.MultiTenant && !m.neededTenant(r, p.group) {
+		pause = discoverEvery // nothing of ours is known there: once a day is enough
+	}
+	p.list.next = time.Now().Add(m.jitter(pause))
+	p.listed, p.listedAt, p.listError = true, begun, ""
 	shown := map[string]bool{}
 	for _, s := range seen {
 		owner, id, ok := fleet.ParseKey(s.Key)
@@ -83,16 +100,16 @@ func (m *Manager) swept(ctx context.Context, r *runner, begun time.Time, seen []
 			m.sighted(vm, s)
 			continue
 		}
-		m.stranger(ctx, r, owner, id, s)
+		m.stranger(ctx, r, p, owner, id, s)
 	}
 	for key, x := range m.unrecorded {
-		if x.runner == r && !shown[key] && !x.busy {
+		if x.runner == r && x.group == p.group && !shown[key] && !x.busy {
 			delete(m.unrecorded, key)
 		}
 	}
-	m.notShown(r, begun, shown)
+	m.notShown(r, p, begun, shown)
 	if m.looksAgain(r) {
-		r.list.next = time.Now().Add(m.jitter(endedApart))
+		p.list.next = time.Now().Add(m.jitter(endedApart))
 	}
 }
 
@@ -134,10 +151,10 @@ func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 
 // notShown looks after instances that the list should have shown: the instance
 // itself is asked for; only the platform's own "not found" counts.
-func (m *Manager) notShown(r *runner, begun time.Time, shown map[string]bool) {
+func (m *Manager) notShown(r *runner, p *purse, begun time.Time, shown map[string]bool) {
 	lost := 0
 	for _, vm := range m.machines {
-		if vm.runner == r && vm.shouldShow(begun) && !shown[vm.rec.Key] {
+		if vm.runner == r && vm.rec.Namespace == p.group && vm.shouldShow(begun) && !shown[vm.rec.Key] {
 			lost++
 		}
 	}
@@ -146,7 +163,7 @@ func (m *Manager) notShown(r *runner, begun time.Time, shown map[string]bool) {
 		return
 	}
 	for _, vm := range m.machineList() {
-		if vm.runner == r && vm.shouldShow(begun) && !shown[vm.rec.Key] {
+		if vm.runner == r && vm.rec.Namespace == p.group && vm.shouldShow(begun) && !shown[vm.rec.Key] {
 			vm.missing++
 		}
 	}

@@ -28,7 +28,16 @@ func (m *Manager) nextWake() time.Time {
 			w.add(r.nextPoll)
 		}
 		w.lane(&r.flavorLane)
-		w.lane(&r.list)
+		for _, p := range r.purses {
+			w.lane(&p.list)
+			if r.cfg.Clever.MultiTenant && m.neededTenant(r, p.group) {
+				w.lane(&p.lane)
+				w.add(p.at.Add(tenantFor))
+			}
+		}
+		if r.cfg.Clever.MultiTenant {
+			w.lane(&r.discovery)
+		}
 	}
 	for _, vm := range m.machines {
 		if !vm.resting() {

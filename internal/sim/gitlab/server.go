@@ -102,6 +102,7 @@ func (s *Server) routes() *http.ServeMux {
 		"GET /api/v4/projects/{project}/jobs/{id}":           s.admin(s.projectJob),
 		"GET /api/v4/projects/{project}/jobs/{id}/trace":     s.admin(s.projectTrace),
 		"POST /api/v4/projects/{project}/jobs/{id}/cancel":   s.admin(s.cancelProjectJob),
+		"GET /api/v4/groups":                                 s.admin(s.listGroups),
 		"GET /api/v4/groups/{group}/custom_attributes":       s.admin(s.groupAttributes),
 		"GET /api/v4/groups/{group}/custom_attributes/{key}": s.admin(s.groupAttribute),
 
