@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"heptapod-paas-runner/internal/secret"
+	"heptapod-paas-runner/internal/sim/gitlab"
+)
+
+// manyTenants makes the world one of several organisations, found by group attributes.
+func (w *world) manyTenants() {
+	w.cfg.Runners[0].Clever.MultiTenant = true
+	w.cfg.Runners[0].Clever.OrgaID, w.cfg.Runners[0].Clever.Token = "", secret.String{}
+	w.cfg.Runners[0].Clever.NamespaceToken = secret.New(gitlab.AdminToken)
+	w.cfg.Runners[0].Clever.OrgaIDAttribute, w.cfg.Runners[0].Clever.OrgaTokenAttribute = "cc_orga_id", "cc_orga_token"
+	for _, name := range []string{"one", "two"} {
+		w.clever.SetOrganisation("orga_"+name, "canary-token-"+name)
+		w.attributes(name, "orga_"+name, "canary-token-"+name)
+	}
+}
+
+func (w *world) attributes(group, org, token string) {
+	body := map[string]string{}
+	if org != "" {
+		body["cc_orga_id"] = org
+	}
+	if token != "" {
+		body["cc_orga_token"] = token
+	}
+	w.control("PUT", gitlabURL+"/_sim/groups/"+group+"/attributes", body, nil)
+}
+
+// paidBy lists the organisations that paid for a job's instances.
+func (w *world) paidBy(id int64) []string {
+	var out []string
+	key := w.cfg.Runners[0].Owner.Key(id)
+	for _, app := range w.clever.Applications() {
+		if app.Name == key {
+			out = append(out, app.Organisation)
+		}
+	}
+	return out
+}
+
+// noTokens holds I7 for the credentials of tenants: nowhere in the ledger, the log or what
+// was pushed.
+func (w *world) noTokens() {
+	files, _ := filepath.Glob(w.cfg.StateFile + "*")
+	for _, f := range files {
+		if raw, _ := os.ReadFile(f); strings.Contains(string(raw), "canary-token") {
+			w.t.Errorf("I7: %s holds a tenant's token", f)
+		}
+	}
+	if strings.Contains(w.log.String(), "canary-token") {
+		w.t.Error("I7: the log holds a tenant's token")
+	}
+	for _, app := range w.clever.Applications() {
+		for path, content := range app.Files {
+			if text, ok := content.(string); ok && strings.Contains(text, "canary-token") {
+				w.t.Errorf("I7: %s holds a tenant's token", path)
+			}
+		}
+	}
+}
+
+func job(project string, more map[string]any) map[string]any {
+	body := map[string]any{"script": []string{"true"}, "virtual_seconds": 20, "project": project}
+	for k, v := range more {
+		body[k] = v
+	}
+	return body
+}
+
+// Each job is paid by its own group's organisation; a group without one is told so.
+func TestEachTenantPaysForItsJobs(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.attributes("half", "orga_half", "")
+		w.queue(job("one/project", nil), "success")
+		w.queue(job("two/deep/er/project", nil), "success")
+		w.queue(job("nobody/project", nil), "failed")
+		w.queue(job("half/project", nil), "failed")
+	}, func(w *world) {
+		for i, want := range [][]string{{"orga_one"}, {"orga_two"}, nil, nil} {
+			if got := w.paidBy(w.orders[i].id); !slices.Equal(got, want) {
+				w.t.Errorf("job %d was paid by %v, want %v", i, got, want)
+			}
+		}
+		for i, want := range map[int]string{2: "the group nobody has no attribute cc_orga_id and cc_orga_token", 3: "the group half has no attribute cc_orga_token"} {
+			if trace := w.simJobs()[i].Trace; !strings.Contains(trace, want) {
+				w.t.Errorf("job %d is told:\n%s", i, trace)
+			}
+		}
+		w.noTokens()
+	})
+}
+
+// One tenant's refused credential never touches another's jobs; a credential that was
+// rotated is read again.
+func TestTenantCredentials(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.attributes("two", "orga_two", "canary-token-wrong")
+		w.begin("")
+		time.Sleep(10 * time.Second)
+		w.queue(job("two/project", nil), "failed")
+		for range 2 {
+			w.queue(job("one/project", nil), "success")
+		}
+		time.Sleep(2 * time.Minute)
+		w.attributes("two", "orga_two", "canary-token-two")
+		w.queue(job("two/project", nil), "success")
+		time.Sleep(3 * time.Minute)
+		w.clever.SetOrganisation("orga_one", "canary-token-rotated") // while the old one is still remembered
+		w.attributes("one", "orga_one", "canary-token-rotated")
+		w.queue(job("one/project", nil), "success")
+	}, func(w *world) { w.noTokens() })
+}
+
+// A credential that goes away while the instance is up: nothing is destroyed with another
+// organisation's, and the instance goes as soon as the credential is back.
+func TestTenantGoesAway(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.queue(job("one/project", map[string]any{"virtual_seconds": 400}), "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.attributes("one", "orga_two", "canary-token-two")
+		time.Sleep(20 * time.Minute)
+		for _, app := range w.clever.Applications() {
+			if app.State == "deleted" {
+				w.t.Error("an instance was destroyed though its organisation is another one now")
+			}
+		}
+		if s := w.life.manager.Status(); len(s.Instances) != 1 || s.Weight == 0 {
+			w.t.Errorf("the weight of an instance without credential is not held: %+v", s)
+		}
+		w.attributes("one", "orga_one", "canary-token-one")
+	}, func(w *world) { w.noTokens() })
+}
+
+// The ledger is lost: the tenants are found again by their groups' attributes.
+func TestLedgerOfManyTenantsIsLost(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.queue(job("one/project", map[string]any{"virtual_seconds": 300}), "success")
+		w.queue(job("two/project", map[string]any{"virtual_seconds": 300}), "success")
+		w.begin("")
+		time.Sleep(time.Minute)
+		w.end()
+		w.forgot = true
+		files, _ := filepath.Glob(w.cfg.StateFile + "*")
+		for _, f := range files {
+			if err := os.Remove(f); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		w.begin("")
+	}, func(w *world) { w.noTokens() })
+}
+
+// A coordinator that does not tell attributes for a while delays its jobs, no more.
+func TestAttributesAreNotTold(t *testing.T) {
+	for name, f := range map[string]map[string]any{"502": {"status": 502}, "garbage": {"status": 200, "body": "{"}, "cut": {"drop": "before"}} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(w *world) {
+				w.manyTenants()
+				f["match"], f["times"] = "GET /api/v4/groups/*/custom_attributes", 6
+				w.fault(gitlabURL, f)
+				w.fault(gitlabURL, map[string]any{"match": "GET /api/v4/groups", "times": 6, "status": 500})
+				w.queue(job("one/project", nil), "success")
+			}, nil)
+		})
+	}
+}
+
+// The crash walk with several tenants.
+func TestCrashesWithManyTenants(t *testing.T) {
+	jobs := func(w *world) {
+		w.manyTenants()
+		w.queue(job("one/project", nil), "success")
+		w.queue(job("two/project", nil), "success")
+		w.queue(job("nobody/project", nil), "failed")
+	}
+	all := points(once(t, 11, jobs))
+	step := 4
+	if testing.Short() {
+		step = 20
+	}
+	for i := 0; i < len(all); i += step {
+		t.Run(all[i], func(t *testing.T) {
+			t.Parallel()
+			once(t, 11, jobs, &fate{target: all[i]})
+		})
+	}
+}
