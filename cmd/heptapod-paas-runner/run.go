@@ -72,6 +72,7 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 		server := api.New(api.Config{Listen: cfg.ListenAddress, Version: version(), Log: log, Token: cfg.ListenToken}, source{m})
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
+	group.Go(func() error { return obeySignals(ctx, c.Config, m, log) })
 	group.Go(func() error { return m.Run(ctx) })
 	return group.Wait()
 }

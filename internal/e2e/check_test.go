@@ -200,7 +200,7 @@ func (w *world) checkTrace(j simJob) []string {
 		}
 	}
 	if strings.Contains(j.Trace, "Running with gitlab-runner") && w.cfg.Runners[0].SubRunner == config.ModeRelay && !w.forgot {
-		for _, said := range []string{"acquired by clever; flavor", "creating an instance of flavor", "starting the job on it", "job handed to gitlab-runner"} {
+		for _, said := range []string{"; flavor ", "creating an instance of flavor", "starting the job on it", "job handed to gitlab-runner"} {
 			if strings.Count(j.Trace, said) != 1 {
 				wrong = append(wrong, fmt.Sprintf("job %d: %q stands %d times in its trace:\n%s", j.ID, said, strings.Count(j.Trace, said), j.Trace))
 			}

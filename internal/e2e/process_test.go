@@ -317,3 +317,52 @@ func (n *town) checkSecrets() {
 		}
 	}
 }
+
+// SIGHUP takes a good configuration over, refuses a bad one and says why; SIGUSR1 writes
+// the state to the log, without a secret.
+func TestSignalsReloadAndDump(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs processes")
+	}
+	n := newTown(t)
+	n.start()
+	good, err := os.ReadFile(n.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.says("recovered")
+	n.call(http.MethodPost, n.gitlab+"/_sim/jobs", map[string]any{"script": []string{"sleep 2; echo finished"}}, nil)
+	n.says("state=running")
+	for _, step := range []struct{ change, want string }{
+		{"concurrent = 0\n", "paas.toml:1: concurrent: found 0"},
+		{"concurrent = 7\n", "configuration reloaded"},
+	} {
+		if err := os.WriteFile(n.config, append([]byte(step.change), good...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_ = n.service.Process.Signal(syscall.SIGHUP)
+		n.says(step.want)
+	}
+	_ = n.service.Process.Signal(syscall.SIGUSR1)
+	n.says("msg=state dump=")
+	if !n.settled(30 * time.Second) {
+		t.Error("not settled")
+	}
+	n.stop(syscall.SIGTERM)
+	if j := n.jobs()[0]; j.Status != "success" {
+		t.Errorf("the job that ran ended %s", j.Status)
+	}
+	n.checkSecrets()
+}
+
+// says waits until the service's log holds a text.
+func (n *town) says(text string) {
+	for range 150 {
+		if log, _ := os.ReadFile(n.log.Name()); bytes.Contains(log, []byte(text)) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	log, _ := os.ReadFile(n.log.Name())
+	n.t.Fatalf("the service does not say %q:\n%s", text, log)
+}

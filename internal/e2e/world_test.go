@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +56,8 @@ type world struct {
 	lives  int
 	orders []order
 	watch  *watcher
-	forgot bool // the ledger was lost in between: lines may be missing
+	owners []fleet.Owner // more than the configuration's, after a reload
+	forgot bool          // the ledger was lost in between: lines may be missing
 }
 
 // life is one process of the service.
@@ -270,7 +272,7 @@ func (w *world) quiet(limit time.Duration) bool {
 // ours tells whether a name is exactly one of our keys.
 func (w *world) ours(name string) bool {
 	owner, _, ok := fleet.ParseKey(name)
-	return ok && owner == w.cfg.Runners[0].Owner
+	return ok && (owner == w.cfg.Runners[0].Owner || slices.Contains(w.owners, owner))
 }
 
 func (w *world) isQuiet() bool {

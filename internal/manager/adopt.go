@@ -137,8 +137,9 @@ func (m *Manager) askEnded(ctx context.Context, x *stranger) {
 	}
 	x.busy = true
 	ref := cloud.Ref{Key: x.seen.Key, Tenant: tenant, Handle: x.seen.Handle}
+	prov := x.runner.prov
 	m.do(ctx, "ask a stranger", callTimeout, func(ctx context.Context) event {
-		seen, err := x.runner.prov.Inspect(ctx, ref)
+		seen, err := prov.Inspect(ctx, ref)
 		return func() {
 			x.busy = false
 			if err == nil && seen.Life == cloud.LifeEnded && m.unrecorded[x.seen.Key] == x {
@@ -157,14 +158,15 @@ func (m *Manager) fetchBack(ctx context.Context, x *stranger) {
 	}
 	x.busy = true
 	ref := cloud.Ref{Key: x.seen.Key, Tenant: tenant, Handle: x.seen.Handle}
+	prov := x.runner.prov
 	m.do(ctx, "fetch back", callTimeout, func(ctx context.Context) event {
-		files, err := x.runner.prov.Recover(ctx, ref)
-		var rec fleet.Job
-		if err == nil {
-			rec, err = jobFromFiles(files, x)
-		}
+		files, err := prov.Recover(ctx, ref)
 		return func() {
 			x.busy = false
+			var rec fleet.Job
+			if err == nil {
+				rec, err = jobFromFiles(files, x)
+			}
 			switch {
 			case err == nil:
 				m.adopt(ctx, x, rec)

@@ -29,8 +29,9 @@ func (m *Manager) destroy(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "destroy", callTimeout, func(ctx context.Context) event {
-		err := vm.runner.prov.Destroy(ctx, ref)
+		err := prov.Destroy(ctx, ref)
 		return func() {
 			vm.busy = false
 			if err != nil {
@@ -51,8 +52,9 @@ func (m *Manager) confirmGone(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "confirm gone", callTimeout, func(ctx context.Context) event {
-		_, err := vm.runner.prov.Inspect(ctx, ref)
+		_, err := prov.Inspect(ctx, ref)
 		return func() {
 			vm.busy = false
 			switch {

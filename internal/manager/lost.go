@@ -36,12 +36,13 @@ func (m *Manager) endLost(ctx context.Context) {
 			continue
 		}
 		l.busy = true
+		client := l.runner.client
 		m.do(ctx, "end unrecorded job", lostTimeout, func(ctx context.Context) event {
-			if answer, err := l.runner.client.ProbeTrace(ctx, l.id, l.token); err == nil {
+			if answer, err := client.ProbeTrace(ctx, l.id, l.token); err == nil {
 				// The text is a courtesy: the result below does not depend on it.
-				_, _ = l.runner.client.AppendTrace(ctx, l.id, l.token, answer.Size, []byte(l.text))
+				_, _ = client.AppendTrace(ctx, l.id, l.token, answer.Size, []byte(l.text))
 			}
-			_, err := l.runner.client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
+			_, err := client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
 			return func() { m.lostEnded(l, err) }
 		})
 	}

@@ -146,8 +146,9 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 	}
 	vm.busy = true
 	spec := cloud.Spec{Key: vm.rec.Key, Tenant: tenant, Flavor: vm.rec.Flavor}
+	prov := vm.runner.prov
 	m.do(ctx, "create", startTimeout, func(ctx context.Context) event {
-		seen, err := vm.runner.prov.Create(ctx, spec)
+		seen, err := prov.Create(ctx, spec)
 		return func() {
 			vm.busy = false
 			if err != nil {
@@ -229,8 +230,9 @@ func (m *Manager) lookFor(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "look for", callTimeout, func(ctx context.Context) event {
-		seen, err := vm.runner.prov.Inspect(ctx, ref)
+		seen, err := prov.Inspect(ctx, ref)
 		return func() {
 			vm.busy = false
 			switch {

@@ -141,6 +141,7 @@ func (m *Manager) step(ctx context.Context) {
 	if !m.repair(ctx) {
 		return
 	}
+	m.runners = slices.DeleteFunc(m.runners, func(r *runner) bool { return r.removed && r.polling == nil && !m.inUse(r) })
 	for _, r := range m.runners {
 		m.refreshFlavors(ctx, r)
 		m.refreshTenants(ctx, r)

@@ -28,7 +28,7 @@ const flavorVariable = "CI_CLEVER_CLOUD_FLAVOR"
 // poll asks a runner's coordinator for a job when the limits allow it. One request at
 // a time for each runner; an open request reserves nothing.
 func (m *Manager) poll(ctx context.Context, r *runner) {
-	if m.draining || !m.recovered || r.polling != nil || !r.pollDue() || !m.brokenSince.IsZero() {
+	if m.draining || r.removed || !m.recovered || r.polling != nil || !r.pollDue() || !m.brokenSince.IsZero() {
 		return
 	}
 	if r.why = m.mayPoll(r); !r.why.OK() {
@@ -97,7 +97,7 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 		return
 	}
 	r.nextPoll = time.Now() // a coordinator that has jobs is asked again at once
-	m.acquire(ctx, r, grant.Job)
+	m.acquire(ctx, r.latest(), grant.Job)
 }
 
 // acquire commits a granted job; if that can't be done, the job is failed from memory.

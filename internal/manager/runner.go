@@ -41,6 +41,9 @@ type runner struct {
 	flavorLane  lane
 	flavorError string
 
+	next    *runner // what a reload replaced it by; its last poll's job goes there
+	removed bool    // a reload took it out: it acquires nothing, its jobs finish
+
 	purses     map[string]*purse // by top-level group; "" for the configured tenant
 	discovery  lane
 	discovered bool // the tenants were looked for at least once

@@ -106,6 +106,10 @@ func (m *Manager) runnerStatus(r *runner, reasons *[]string) RunnerStatus {
 	if !r.why.OK() {
 		out.Waits = r.why.String()
 	}
+	if r.removed {
+		out.Waits = "it was taken out of the configuration; its jobs finish"
+		return out
+	}
 	if !r.listed() || len(r.flavors) == 0 {
 		*reasons = append(*reasons, fmt.Sprintf("runner %q: the cloud has not answered yet", r.cfg.Name))
 	}

@@ -40,8 +40,9 @@ func (m *Manager) start(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "start", startTimeout, func(ctx context.Context) event {
-		err := vm.runner.prov.Start(ctx, ref, files)
+		err := prov.Start(ctx, ref, files)
 		return func() {
 			vm.busy = false
 			if err == nil || errors.Is(err, fleet.ErrAlreadyStarted) {

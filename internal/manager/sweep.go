@@ -176,8 +176,9 @@ func (m *Manager) checkMissing(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "check missing", callTimeout, func(ctx context.Context) event {
-		_, err := vm.runner.prov.Inspect(ctx, ref)
+		_, err := prov.Inspect(ctx, ref)
 		return func() {
 			vm.busy = false
 			switch {
@@ -200,8 +201,9 @@ func (m *Manager) checkEnded(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "check ended", callTimeout, func(ctx context.Context) event {
-		seen, err := vm.runner.prov.Inspect(ctx, ref)
+		seen, err := prov.Inspect(ctx, ref)
 		return func() {
 			vm.busy = false
 			switch {

@@ -35,8 +35,9 @@ func (m *Manager) destroyTwin(ctx context.Context, vm *machine) {
 	}
 	ref.Handle = vm.twin.Handle
 	vm.twinLane.busy = true
+	prov := vm.runner.prov
 	m.do(ctx, "destroy twin", callTimeout, func(ctx context.Context) event {
-		err := vm.runner.prov.Destroy(ctx, ref)
+		err := prov.Destroy(ctx, ref)
 		return func() {
 			vm.twinLane.busy = false
 			if err != nil {

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/secret"
+)
+
+// reload hands the service a changed copy of its configuration.
+func (w *world) reload(change func(c *config.Config)) {
+	next := *w.cfg
+	next.Runners = slices.Clone(w.cfg.Runners)
+	change(&next)
+	if err := w.life.manager.Reload(context.Background(), &next); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// A changed limit and default flavor hold for the next jobs; the running one is not touched.
+func TestReloadChangesARunner(t *testing.T) {
+	run(t, func(w *world) {
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 300}, "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.reload(func(c *config.Config) { c.Runners[0].Clever.DefaultFlavor = "XS" })
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+	}, func(w *world) {
+		var flavors []string
+		for _, app := range w.clever.Applications() {
+			flavors = append(flavors, app.Flavor)
+		}
+		if want := []string{"heptapod-runner-M", "heptapod-runner-XS"}; !slices.Equal(flavors, want) {
+			w.t.Errorf("flavors %v, want %v", flavors, want)
+		}
+	})
+}
+
+// A runner whose token was rotated keeps its instances; one that is removed acquires
+// nothing more, and its jobs finish.
+func TestReloadRotatesAndRemoves(t *testing.T) {
+	run(t, func(w *world) {
+		w.owners = []fleet.Owner{"abcdefghij"}
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 400}, "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.reload(func(c *config.Config) {
+			c.Runners[0].Token = secret.New("glrt-rotated")
+			owner, err := fleet.OwnerOf("glrt-rotated", gitlabURL)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			c.Runners[0].Owner = owner
+		})
+		time.Sleep(time.Minute)
+		other := func(c *config.Config) {
+			c.Runners[0].Name, c.Runners[0].Token, c.Runners[0].Owner = "other", secret.New("glrt-other"), "abcdefghij"
+			c.Quota.ReferenceRunner = "other"
+		}
+		w.reload(other)
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+	}, func(w *world) {
+		for _, app := range w.clever.Applications() {
+			if app.State != "deleted" {
+				w.t.Errorf("%s is left", app.Name)
+			}
+		}
+		if !strings.Contains(w.simJobs()[1].Trace, "acquired by other") {
+			w.t.Errorf("the new runner did not take the second job:\n%s", w.simJobs()[1].Trace)
+		}
+		if s := w.life.manager.Status(); len(s.Jobs)+len(s.Instances) != 0 {
+			w.t.Errorf("left: %+v", s)
+		}
+	})
+}
+
+// Reloading again and again while jobs come and go loses nothing.
+func TestReloadUnderLoad(t *testing.T) {
+	run(t, func(w *world) {
+		w.begin("")
+		for i := range 12 {
+			if i%2 == 0 {
+				w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 3 * i}, "success")
+			}
+			time.Sleep(time.Duration(700*i) * time.Millisecond)
+			w.reload(func(c *config.Config) { c.Runners[0].Limit = 2 + i%3 })
+		}
+	}, nil)
+}
