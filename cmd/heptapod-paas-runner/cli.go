@@ -29,6 +29,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" default:"withargs" help:"Run the service. 'heptapod-paas-runner CONFIG' is the same."`
 	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a configuration file."`
 	Status  statusCmd  `cmd:"" help:"Ask the running service how it is."`
+	Audit   auditCmd   `cmd:"" help:"Compare what the clouds show with what the ledger says."`
 	Demo    demoCmd    `cmd:"" help:"Show the whole system at work on this computer."`
 	Sim     simCmd     `cmd:"" help:"Pretend to be GitLab or Clever Cloud, on this computer."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`

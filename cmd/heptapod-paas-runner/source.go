@@ -21,6 +21,34 @@ func (s source) Notice(key, event, bearer string) error {
 	return err
 }
 
+// Audit gives the manager's comparison of clouds and ledger in the form that travels.
+func (s source) Audit() (api.Audit, error) {
+	found, err := s.m.Audit()
+	if err != nil {
+		return api.Audit{}, err
+	}
+	out := api.Audit{At: found.At, ProvenAt: api.Time(found.ProvenAt), Unexplained: found.Unexplained, Problems: found.Problems, Fuse: found.Fuse}
+	for _, e := range found.Entries {
+		out.Entries = append(out.Entries, api.AuditEntry{
+			Key: e.Key, Tenant: e.Tenant, Namespace: e.Namespace, JobID: e.Job, Cloud: e.Cloud, Ledger: e.Ledger,
+			Flavor: e.Flavor, Weight: e.Weight.String(), Verdict: e.Verdict, Explained: e.Explained,
+		})
+	}
+	return out, nil
+}
+
+// Release lets unrecorded instances be destroyed again.
+func (s source) Release() error { return s.m.ReleaseFuse() }
+
+// Forget ends the care for a kept instance.
+func (s source) Forget(key string) error {
+	err := s.m.Forget(key)
+	if errors.Is(err, manager.ErrNotKept) {
+		return api.ErrNotKept
+	}
+	return err
+}
+
 // Status gives the manager's picture in the form that travels.
 func (s source) Status() api.Status { return wire(s.m.Status()) }
 

@@ -18,6 +18,11 @@ import (
 
 // statusCmd is `status`.
 type statusCmd struct {
+	asking `embed:""`
+}
+
+// asking is how every command that asks the running service is told which one.
+type asking struct {
 	Config  string `short:"c" xor:"where" placeholder:"CONFIG" help:"The configuration file of the service: its listen_address is asked."`
 	Address string `short:"a" xor:"where" placeholder:"HOST:PORT" help:"The address to ask."`
 	JSON    bool   `name:"json" help:"Print the answer as JSON."`
@@ -35,20 +40,13 @@ Examples:
 
 // Run asks and prints.
 func (c *statusCmd) Run(ctx context.Context, std streams) error {
-	address, err := c.address()
+	client, err := c.client()
 	if err != nil {
 		return err
-	}
-	client, err := api.NewClient(api.ClientConfig{Address: address})
-	if err != nil {
-		return &exitError{codeUsage, err}
 	}
 	status, err := client.Status(ctx)
-	if errors.Is(err, api.ErrUnreachable) {
-		return &exitError{codeUnreachable, err}
-	}
 	if err != nil {
-		return err
+		return unreachable(err)
 	}
 	if c.JSON {
 		e := json.NewEncoder(std.out)
@@ -59,22 +57,35 @@ func (c *statusCmd) Run(ctx context.Context, std streams) error {
 	return err
 }
 
-// address finds out whom to ask.
-func (c *statusCmd) address() (string, error) {
-	switch {
-	case c.Address != "":
-		return c.Address, nil
-	case c.Config == "":
-		return "", &exitError{codeUsage, errors.New("say which service: --config CONFIG or --address HOST:PORT")}
+// client finds out whom to ask, and with which token.
+func (c *asking) client() (*api.Client, error) {
+	where := api.ClientConfig{Address: c.Address}
+	if c.Address == "" {
+		if c.Config == "" {
+			return nil, &exitError{codeUsage, errors.New("say which service: --config CONFIG or --address HOST:PORT")}
+		}
+		cfg, err := config.Load(c.Config)
+		if err != nil {
+			return nil, &exitError{codeInvalid, err}
+		}
+		if cfg.ListenAddress == "" {
+			return nil, &exitError{codeUnreachable, fmt.Errorf(`%s has no listen_address, so the service can't be asked; add: listen_address = "127.0.0.1:8097"`, c.Config)}
+		}
+		where = api.ClientConfig{Address: cfg.ListenAddress, Token: cfg.ListenToken}
 	}
-	cfg, err := config.Load(c.Config)
+	client, err := api.NewClient(where)
 	if err != nil {
-		return "", &exitError{codeInvalid, err}
+		return nil, &exitError{codeUsage, err}
 	}
-	if cfg.ListenAddress == "" {
-		return "", &exitError{codeUnreachable, fmt.Errorf(`%s has no listen_address, so the service can't be asked; add: listen_address = "127.0.0.1:8097"`, c.Config)}
+	return client, nil
+}
+
+// unreachable gives an error its exit code when no service answered.
+func unreachable(err error) error {
+	if errors.Is(err, api.ErrUnreachable) {
+		return &exitError{codeUnreachable, err}
 	}
-	return cfg.ListenAddress, nil
+	return err
 }
 
 // statusText is the answer for people.

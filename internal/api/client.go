@@ -94,7 +94,12 @@ func (c *Client) Instances(ctx context.Context) ([]Instance, error) {
 // read gets one page. Errors are *Problem when the service said what is wrong, and
 // match ErrUnreachable when it said nothing.
 func (c *Client) read(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	return c.send(ctx, http.MethodGet, path, nil, into)
+}
+
+// send makes one call; into is nil when no body is expected.
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", c.base, err)
 	}
@@ -119,6 +124,9 @@ func (c *Client) read(ctx context.Context, path string, into any) error {
 		if json.Unmarshal(raw, p) == nil && p.Detail != "" {
 			return fmt.Errorf("ask %s%s: %w", c.base, path, p)
 		}
+	}
+	if into == nil && resp.StatusCode == http.StatusNoContent {
+		return nil
 	}
 	if resp.StatusCode != http.StatusOK || kind != "application/json" {
 		return fmt.Errorf("ask %s%s: %d %s with %q is no answer of this program: is another one listening there?",

@@ -33,6 +33,9 @@ const (
 type Source interface {
 	Status() Status
 	Notice(key, event, bearer string) error
+	Audit() (Audit, error)
+	Release() error          // the fuse
+	Forget(key string) error // a kept instance; ErrNotKept
 }
 
 // Config says where to listen and who may read.
@@ -111,6 +114,9 @@ func (s *Server) Handler() http.Handler {
 	guarded("GET /api/v1/jobs", s.jobs)
 	guarded("GET /api/v1/jobs/{id}", s.job)
 	guarded("GET /api/v1/instances", s.instances)
+	guarded("GET /api/v1/audit", s.audit)
+	guarded("POST /api/v1/audit/release", s.release)
+	guarded("POST /api/v1/audit/forget", s.forget)
 	guarded("/api/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such page: "+r.URL.Path)
 	})

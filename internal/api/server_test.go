@@ -40,6 +40,10 @@ type source struct {
 	down    bool
 	blocked chan struct{} // when set, Status waits for it
 	noticed []string
+
+	audit    api.Audit
+	released int
+	forgot   []string
 }
 
 func (s *source) Status() api.Status {
@@ -47,6 +51,26 @@ func (s *source) Status() api.Status {
 		<-s.blocked
 	}
 	return s.status
+}
+
+func (s *source) Audit() (api.Audit, error) {
+	if s.down {
+		return api.Audit{}, api.ErrDown
+	}
+	return s.audit, nil
+}
+
+func (s *source) Release() error {
+	s.released++
+	return nil
+}
+
+func (s *source) Forget(key string) error {
+	if key != "kept" {
+		return api.ErrNotKept
+	}
+	s.forgot = append(s.forgot, key)
+	return nil
 }
 
 func (s *source) Notice(k, event, bearer string) error {

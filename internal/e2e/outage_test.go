@@ -342,18 +342,30 @@ func TestInstanceVanishes(t *testing.T) {
 		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 3000}, "failed")
 		w.begin("")
 		time.Sleep(4 * time.Minute)
-		app := w.clever.Applications()[0]
-		r, _ := http.NewRequest(http.MethodDelete, cleverURL+"/v2/organisations/orga_sim/applications/"+app.ID, nil)
-		r.Header.Set("Authorization", "token sim-cc-token")
-		answer, err := (&http.Client{Transport: w.net.Transport()}).Do(r)
-		if err != nil || answer.StatusCode != http.StatusOK {
-			w.t.Fatal(answer, err)
-		}
-		_ = answer.Body.Close()
+		w.remove(w.cfg.Runners[0].Owner.Key(100001))
 	}, func(w *world) {
 		j := w.simJobs()[0]
 		if j.FailureReason != "runner_system_failure" || !strings.Contains(j.Trace, "disappeared while the job was running") || j.FinishedAt.Sub(*j.AcquiredAt) > 7*time.Minute {
 			w.t.Errorf("reason %s after %v, trace:\n%s", j.FailureReason, j.FinishedAt.Sub(*j.AcquiredAt), j.Trace)
 		}
 	})
+}
+
+// remove deletes an application as somebody with a console would.
+func (w *world) remove(name string) {
+	for _, app := range w.clever.Applications() {
+		if app.Name != name || app.State == "deleted" {
+			continue
+		}
+		r, err := http.NewRequest(http.MethodDelete, cleverURL+"/v2/organisations/"+app.Organisation+"/applications/"+app.ID, nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "token sim-cc-token")
+		answer, err := (&http.Client{Transport: w.net.Transport()}).Do(r)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			w.t.Fatal(answer, err)
+		}
+		_ = answer.Body.Close()
+	}
 }

@@ -37,6 +37,7 @@ type stranger struct {
 	fetch      bool // its files are to be fetched back
 	ask        bool // it is to be asked for itself: lists showed it ended
 	unreadable bool // its files can't be fetched back
+	forgotten  bool // it was kept and then forgotten: it is not ours any more
 	recorded   bool // the ledger knows it as gone: a deletion that was not done
 }
 
@@ -44,19 +45,25 @@ type stranger struct {
 func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet.Owner, id int64, s cloud.Sighting) {
 	x := m.unrecorded[s.Key]
 	if x == nil || x.seen.Life != s.Life || string(x.seen.Handle) != string(s.Handle) {
-		if x == nil {
-			m.log.Warn("an instance with our key is not in the ledger", "instance", s.Key, "state", string(s.Life))
-		}
+		known := x != nil
 		x = &stranger{runner: r, group: p.group, tenant: p.tenant.ID, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
-		if rec, ok, err := m.deps.Ledger.Instance(ctx, s.Key); err == nil && ok {
-			x.recorded = true
+		rec, ok, err := m.deps.Ledger.Instance(context.WithoutCancel(ctx), s.Key) // the call that brought the list is over
+		if err != nil {
+			m.log.Warn("the ledger can't be read: nothing is decided about an instance", "instance", s.Key, "err", err)
+			return
+		}
+		if ok {
+			x.recorded = rec.LastError != forgotten
+			x.forgotten = !x.recorded
 			x.weight = rec.Weight
+		} else if !known {
+			m.log.Warn("an instance with our key is not in the ledger", "instance", s.Key, "state", string(s.Life))
 		}
 		m.unrecorded[s.Key] = x
 	}
 	x.seen = s
 	x.sightings++
-	if x.busy {
+	if x.busy || x.forgotten {
 		return
 	}
 	old := x.sightings >= 2 && time.Since(x.first) >= endedApart

@@ -2,7 +2,15 @@
 
 package manager
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"heptapod-paas-runner/internal/store"
+)
+
+// fuseKey is where the ledger keeps why the fuse is blown.
+const fuseKey = "fuse"
 
 const (
 	fuseWindow      = 10 * time.Minute
@@ -11,8 +19,8 @@ const (
 )
 
 // fuse stops the destruction of unrecorded instances when too many go at once, or when
-// the cloud's word can't be right. Once blown it stays so for the life of the process:
-// someone has to look. Recorded, finished instances still go.
+// the cloud's word can't be right. Once blown it stays so, restarts included, until
+// somebody has looked and released it. Recorded, finished instances still go.
 type fuse struct {
 	recent []time.Time
 	blown  string
@@ -46,5 +54,6 @@ func (f *fuse) blow(m *Manager, why string) {
 		return
 	}
 	f.blown = why
-	m.log.Error("fuse blown: no unrecorded instance is destroyed until this service is restarted; look at the cloud first", "err", why)
+	m.log.Error("fuse blown: no unrecorded instance is destroyed until 'audit --release'; look at the cloud first", "err", why)
+	m.commit(context.Background(), store.Change{Name: "fuse", Meta: map[string]string{fuseKey: why}})
 }

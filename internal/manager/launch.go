@@ -107,6 +107,9 @@ func (m *Manager) usage() schedule.Usage {
 	}
 	u.Weight += m.orphaned
 	for _, s := range m.unrecorded {
+		if s.forgotten {
+			continue
+		}
 		u.Weight += s.weight
 		u.Instances++
 	}

@@ -22,6 +22,7 @@ func (m *Manager) load(ctx context.Context) error {
 	m.nextSeq, m.recorded = snap.NextSeq, snap.Runners
 	if snap.Meta != nil {
 		m.meta = snap.Meta
+		m.fuse.blown = snap.Meta[fuseKey]
 	}
 	var fresh []store.RunnerRecord
 	for _, r := range m.runners {

@@ -88,7 +88,7 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 		pause = discoverEvery // nothing of ours is known there: once a day is enough
 	}
 	p.list.next = time.Now().Add(m.jitter(pause))
-	p.listed, p.listedAt, p.listError = true, begun, ""
+	p.listed, p.listedAt, p.listError, p.seen = true, begun, "", seen
 	shown := map[string]bool{}
 	for _, s := range seen {
 		owner, id, ok := fleet.ParseKey(s.Key)

@@ -34,7 +34,8 @@ type purse struct {
 	problem string
 	lane
 
-	list      lane // of the tenant's instances
+	list      lane             // of the tenant's instances
+	seen      []cloud.Sighting // by the last list
 	listed    bool
 	listedAt  time.Time
 	listError string

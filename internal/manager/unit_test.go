@@ -3,6 +3,7 @@
 package manager
 
 import (
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -12,14 +13,20 @@ import (
 
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/store"
 )
 
 func bare() *Manager {
 	return &Manager{
-		cfg: &config.Config{}, log: slog.New(slog.DiscardHandler),
+		deps: Deps{Ledger: nothing{}}, cfg: &config.Config{}, log: slog.New(slog.DiscardHandler),
 		rng: rand.New(rand.NewPCG(1, 2)), jobs: map[fleet.JobID]*job{}, machines: map[string]*machine{},
 	}
 }
+
+// nothing is a ledger that takes everything and keeps nothing.
+type nothing struct{ Ledger }
+
+func (nothing) Commit(context.Context, store.Change) error { return nil }
 
 func TestBackoffDoublesToItsCapAndObeysRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

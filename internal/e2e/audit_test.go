@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"heptapod-paas-runner/internal/manager"
+)
+
+// verdict finds the audit's word on a key.
+func (w *world) verdict(key string) manager.AuditEntry {
+	found, err := w.life.manager.Audit()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range found.Entries {
+		if e.Key == key {
+			return e
+		}
+	}
+	return manager.AuditEntry{}
+}
+
+func (w *world) wantVerdict(key, want string, explained bool) {
+	w.t.Helper()
+	if e := w.verdict(key); !strings.Contains(e.Verdict, want) || e.Explained != explained {
+		w.t.Errorf("%s: %q, explained %v; want %q, %v", key, e.Verdict, e.Explained, want, explained)
+	}
+}
+
+// The audit explains what runs, calls a look-alike what it is, and says when it looked.
+func TestAudit(t *testing.T) {
+	run(t, func(w *world) {
+		owner := w.cfg.Runners[0].Owner
+		if _, err := w.clever.AddForeign("orga_sim", owner.KeyPrefix()+"100001-copy"); err != nil {
+			w.t.Fatal(err)
+		}
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 200}, "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.wantVerdict(owner.Key(100001), "in use by job 100001", true)
+		w.wantVerdict(owner.KeyPrefix()+"100001-copy", "looks like ours and is not", true)
+		if found, err := w.life.manager.Audit(); err != nil || found.Unexplained != 0 || time.Since(found.ProvenAt) > 90*time.Second {
+			w.t.Errorf("%+v, %v", found, err)
+		}
+	}, nil)
+}
+
+// An unrecorded instance that was never started is unexplained until it is gone; the fuse
+// stops a massacre, survives a restart and is released by hand.
+func TestFuseAndRelease(t *testing.T) {
+	run(t, func(w *world) {
+		owner := w.cfg.Runners[0].Owner
+		for id := range int64(9) {
+			if _, err := w.clever.AddForeign("orga_sim", owner.Key(500+id)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		w.begin("")
+		time.Sleep(10 * time.Minute)
+		deleted := func() (n int) {
+			for _, app := range w.clever.Applications() {
+				if app.State == "deleted" {
+					n++
+				}
+			}
+			return n
+		}
+		if n := deleted(); n != 5 {
+			w.t.Errorf("%d unrecorded instances were destroyed before the fuse blew, want 5", n)
+		}
+		w.end()
+		w.begin("")
+		time.Sleep(10 * time.Minute)
+		if n := deleted(); n != 5 {
+			w.t.Errorf("a restart released the fuse: %d destroyed", n)
+		}
+		found, err := w.life.manager.Audit()
+		if err != nil || found.Unexplained != 4 || found.Fuse == "" {
+			w.t.Errorf("%+v, %v", found, err)
+		}
+		if err := w.life.manager.ReleaseFuse(); err != nil {
+			w.t.Error(err)
+		}
+	}, nil)
+}
+
+// A kept instance counts until it is forgotten, and is never touched.
+func TestKeptAndForgotten(t *testing.T) {
+	run(t, func(w *world) {
+		w.cfg.KeepFinished = true
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+		w.begin("")
+		time.Sleep(3 * time.Minute)
+		key := w.cfg.Runners[0].Owner.Key(100001)
+		w.wantVerdict(key, "kept, as configured", true)
+		if s := w.life.manager.Status(); s.Weight == 0 {
+			w.t.Error("the weight of a kept instance does not count")
+		}
+		if err := w.life.manager.Forget("hpd-job-abcdefghij-1"); !errors.Is(err, manager.ErrNotKept) {
+			w.t.Errorf("forgetting an unknown key: %v", err)
+		}
+		if err := w.life.manager.Forget(key); err != nil {
+			w.t.Error(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if s := w.life.manager.Status(); s.Weight != 0 || len(s.Instances) != 0 {
+			w.t.Errorf("after forgetting: %+v", s)
+		}
+		w.wantVerdict(key, "kept and then forgotten", true)
+		if app := w.clever.Applications()[0]; app.State == "deleted" {
+			w.t.Error("a forgotten instance was destroyed")
+		}
+		// For the checker, which wants nothing left, somebody removes it by hand.
+		w.remove(key)
+	}, nil)
+}
