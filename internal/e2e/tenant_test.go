@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,9 +73,7 @@ func (w *world) noTokens() {
 
 func job(project string, more map[string]any) map[string]any {
 	body := map[string]any{"script": []string{"true"}, "virtual_seconds": 20, "project": project}
-	for k, v := range more {
-		body[k] = v
-	}
+	maps.Copy(body, more)
 	return body
 }
 

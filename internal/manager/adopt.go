@@ -86,7 +86,7 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 // takeOver records an unrecorded instance as one to be destroyed. The fuse limits how
 // many may go that way.
 func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused bool) {
-	if fused && !m.fuse.allow(m, len(m.machines)+len(m.unrecorded)) {
+	if fused && !m.fuse.allow(ctx, m, len(m.machines)+len(m.unrecorded)) {
 		return
 	}
 	now := stamp()

@@ -28,7 +28,7 @@ type fuse struct {
 
 // allow takes one destruction out of the allowance: max(5, a quarter of the inventory)
 // within ten minutes.
-func (f *fuse) allow(m *Manager, inventory int) bool {
+func (f *fuse) allow(ctx context.Context, m *Manager, inventory int) bool {
 	if f.blown != "" {
 		return false
 	}
@@ -41,7 +41,7 @@ func (f *fuse) allow(m *Manager, inventory int) bool {
 	}
 	f.recent = kept
 	if len(f.recent) >= max(fuseLeast, inventory/4) {
-		f.blow(m, "too many unrecorded instances would be destroyed within ten minutes")
+		f.blow(ctx, m, "too many unrecorded instances would be destroyed within ten minutes")
 		return false
 	}
 	f.recent = append(f.recent, now)
@@ -49,11 +49,11 @@ func (f *fuse) allow(m *Manager, inventory int) bool {
 }
 
 // blow stops all destruction of unrecorded instances.
-func (f *fuse) blow(m *Manager, why string) {
+func (f *fuse) blow(ctx context.Context, m *Manager, why string) {
 	if f.blown != "" {
 		return
 	}
 	f.blown = why
 	m.log.Error("fuse blown: no unrecorded instance is destroyed until 'audit --release'; look at the cloud first", "err", why)
-	m.commit(context.Background(), store.Change{Name: "fuse", Meta: map[string]string{fuseKey: why}})
+	m.commit(ctx, store.Change{Name: "fuse", Meta: map[string]string{fuseKey: why}})
 }

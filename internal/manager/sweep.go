@@ -107,7 +107,7 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 			delete(m.unrecorded, key)
 		}
 	}
-	m.notShown(r, p, begun, shown)
+	m.notShown(ctx, r, p, begun, shown)
 	if m.looksAgain(r) {
 		p.list.next = time.Now().Add(m.jitter(endedApart))
 	}
@@ -151,7 +151,7 @@ func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 
 // notShown looks after instances that the list should have shown: the instance
 // itself is asked for; only the platform's own "not found" counts.
-func (m *Manager) notShown(r *runner, p *purse, begun time.Time, shown map[string]bool) {
+func (m *Manager) notShown(ctx context.Context, r *runner, p *purse, begun time.Time, shown map[string]bool) {
 	lost := 0
 	for _, vm := range m.machines {
 		if vm.runner == r && vm.rec.Namespace == p.group && vm.shouldShow(begun) && !shown[vm.rec.Key] {
@@ -159,7 +159,7 @@ func (m *Manager) notShown(r *runner, p *purse, begun time.Time, shown map[strin
 		}
 	}
 	if lost >= emptySuspicious && len(shown) == 0 {
-		m.fuse.blow(m, "the cloud shows none of our instances, the ledger several")
+		m.fuse.blow(ctx, m, "the cloud shows none of our instances, the ledger several")
 		return
 	}
 	for _, vm := range m.machineList() {

@@ -56,20 +56,20 @@ func TestFuse(t *testing.T) {
 		for inventory, want := range map[int]int{0: 5, 20: 5, 40: 10} {
 			m, f := bare(), fuse{}
 			n := 0
-			for f.allow(m, inventory) {
+			for f.allow(t.Context(), m, inventory) {
 				n++
 			}
 			if n != want {
 				t.Errorf("inventory %d: %d destructions allowed, want %d", inventory, n, want)
 			}
 			time.Sleep(fuseWindow)
-			if f.allow(m, inventory) || f.blown == "" {
+			if f.allow(t.Context(), m, inventory) || f.blown == "" {
 				t.Error("the fuse does not latch")
 			}
 		}
 		m, slow := bare(), fuse{}
 		for range 20 {
-			if !slow.allow(m, 0) {
+			if !slow.allow(t.Context(), m, 0) {
 				t.Fatal("one destruction every three minutes blows the fuse")
 			}
 			time.Sleep(3 * time.Minute)
