@@ -55,6 +55,9 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 		return &exitError{codeInvalid, err}
 	}
 	ledger, err := store.Open(ctx, store.Config{Path: cfg.StateFile, Release: version()})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to stop before it had begun
+	}
 	if err != nil {
 		return err
 	}
