@@ -60,10 +60,26 @@ func (s *Store) Commit(ctx context.Context, change Change) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("commit %s: %w", change.Name, err)
 	}
-	if err := s.commit(context.WithoutCancel(ctx), change); err != nil {
-		return fmt.Errorf("commit %s: %w", change.Name, classify(err))
+	ctx = context.WithoutCancel(ctx)
+	err := classify(s.commit(ctx, change))
+	if errors.Is(err, ErrFull) && s.emptyLog(ctx) == nil {
+		// The log may hold most of what the disk lacks, and is in the file now.
+		err = classify(s.commit(ctx, change))
+	}
+	if err != nil {
+		return fmt.Errorf("commit %s: %w", change.Name, err)
 	}
 	return nil
+}
+
+// emptyLog folds the write-ahead log into the file and gives its space back.
+func (s *Store) emptyLog(ctx context.Context) error {
+	var busy, logged, folded int
+	err := s.db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &logged, &folded)
+	if err == nil && busy != 0 {
+		return errors.New("the log is in use")
+	}
+	return err
 }
 
 func (s *Store) commit(ctx context.Context, change Change) error {
@@ -84,7 +100,7 @@ func (s *Store) commit(ctx context.Context, change Change) error {
 	if slices.ContainsFunc(change.Jobs, func(j fleet.Job) bool { return j.State == fleet.JobClosed }) {
 		// The removed secrets are still in the write-ahead log. That it can't be
 		// emptied now is no failure of the commit; the next one tries again.
-		_, _ = s.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+		_ = s.emptyLog(ctx)
 	}
 	return s.point(change.Name, "after")
 }

@@ -29,13 +29,14 @@ func openDatabase(ctx context.Context, path string) (*sql.DB, error) {
 }
 
 // dataSource asks for a commit that is on the disk when it returns (FULL), and for
-// deleted secrets to be overwritten (secure_delete).
+// deleted secrets to be overwritten (secure_delete). The log is folded in early: a long
+// one on a disk that fills up could be neither written nor folded in any more.
 func dataSource(path string) string {
 	query := url.Values{
 		"_txlock": {"immediate"},
 		"_pragma": {
 			"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)",
-			"foreign_keys(1)", "secure_delete(1)", "trusted_schema(0)",
+			"foreign_keys(1)", "secure_delete(1)", "trusted_schema(0)", "wal_autocheckpoint(64)",
 		},
 	}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
