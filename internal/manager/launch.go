@@ -110,7 +110,7 @@ func (m *Manager) usage() schedule.Usage {
 		if s.forgotten {
 			continue
 		}
-		u.Weight += s.weight
+		u.Weight += m.strangerWeight(s)
 		u.Instances++
 	}
 	for _, j := range m.jobs {
