@@ -3,6 +3,7 @@
 # make demo        build, and see the whole system at work on this computer; ARGS=--keep
 # make test        all tests, with the race detector; installs what they need, as root
 # make test-short  the quick ones; needs nothing but Go
+# make simulate    random histories with crashes and faults: SEED=1 RUNS=1000
 # make lint        the linter, in the version that tools.mod pins
 # make help        everything else
 
@@ -39,6 +40,16 @@ demo: build
 test:
 	@./.ci/need bash git gcc
 	$(GO) test -race -shuffle=on ./...
+
+# Random plans with faults and crashes in simulated time, each from its seed.
+SEED ?= 1
+RUNS ?= 1000
+
+.PHONY: simulate
+simulate:
+	@mkdir -p bin
+	$(GO) test -c -o bin/simulate ./internal/e2e
+	@if [ "$(RUNS)" != 0 ]; then cd internal/e2e && SEED=$(SEED) RUNS=$(RUNS) ../../bin/simulate -test.run 'TestSimulate$$' -test.v | grep -v -e '^=== ' -e '--- PASS: TestSimulate/'; fi
 
 .PHONY: test-short
 test-short:

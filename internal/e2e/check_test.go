@@ -138,7 +138,7 @@ func (w *world) check() []string {
 		case j.FinishedAt == nil:
 			say("I1: job %d has no end: %s", j.ID, j.Status)
 		case lost[j.ID]:
-			if j.Status != "failed" && j.Status != "canceled" {
+			if !w.forgot && j.Status != "failed" && j.Status != "canceled" {
 				say("I1: job %d was lost at acquisition, and ended %s", j.ID, j.Status)
 			}
 		case i >= 0 && !slices.Contains(w.orders[i].want, j.Status):

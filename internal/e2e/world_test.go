@@ -207,6 +207,8 @@ func (w *world) queue(body map[string]any, want ...string) *order {
 		ID int64 `json:"id"`
 	}
 	w.control("POST", gitlabURL+"/_sim/jobs", body, &answer)
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
 	w.orders = append(w.orders, order{id: answer.ID, body: body, want: want})
 	return &w.orders[len(w.orders)-1]
 }

@@ -30,8 +30,8 @@ type stranger struct {
 	group      string // of the tenant in whose list it was seen
 	tenant     string // its organisation
 	jobID      int64
-	weight     fleet.Weight // as recorded; 0 = see strangerWeight
-	first      time.Time    // first sighting in its present life
+	weight     fleet.Weight
+	first      time.Time // first sighting in its present life
 	sightings  int
 	busy       bool
 	fetch      bool // its files are to be fetched back
@@ -46,7 +46,7 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 	x := m.unrecorded[s.Key]
 	if x == nil || x.seen.Life != s.Life || string(x.seen.Handle) != string(s.Handle) {
 		known := x != nil
-		x = &stranger{runner: r, group: p.group, tenant: p.tenant.ID, owner: owner, jobID: id, first: time.Now()}
+		x = &stranger{runner: r, group: p.group, tenant: p.tenant.ID, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
 		rec, ok, err := m.deps.Ledger.Instance(context.WithoutCancel(ctx), s.Key) // the call that brought the list is over
 		if err != nil {
 			m.log.Warn("the ledger can't be read: nothing is decided about an instance", "instance", s.Key, "err", err)
@@ -90,7 +90,6 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 		return
 	}
 	now := stamp()
-	x.weight = m.strangerWeight(x)
 	vm := &machine{fresh: true, runner: x.runner, rec: x.instance(fleet.InstanceDeleting)}
 	if !m.change(ctx, "take over", nil, vm, func(d draft) { d.vm.DeletingAt = now }) {
 		return
@@ -109,15 +108,6 @@ func (x *stranger) instance(state fleet.InstanceState) fleet.Instance {
 		State: state, Handle: x.seen.Handle, Started: x.seen.Life != cloud.LifeCreated,
 		IntendedAt: x.seen.CreatedAt, CreatedAt: x.seen.CreatedAt,
 	}
-}
-
-// strangerWeight is what a stranger counts: as recorded, else by its flavor, which may
-// become known only after it was seen first. Nothing is launched before that.
-func (m *Manager) strangerWeight(x *stranger) fleet.Weight {
-	if x.weight > 0 {
-		return x.weight
-	}
-	return m.flavorWeight(x.runner, x.seen.Flavor)
 }
 
 // flavorWeight is the weight of a flavor by name; the heaviest when it is not known.
@@ -232,7 +222,6 @@ func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
 		return
 	}
 	now := stamp()
-	x.weight = m.strangerWeight(x)
 	rec.Flavor, rec.Weight, rec.Seq = x.seen.Flavor, x.weight, m.nextSeq
 	rec.LaunchingAt, rec.StartingAt = now, now
 	if rec.AcquiredAt.IsZero() {

@@ -16,10 +16,28 @@ import (
 // one of its jobs was parked for too long.
 const strictFor = time.Hour
 
+// surveyLimit is how long a start waits for all clouds to be listed: one that does not
+// answer must not hold up the others for ever.
+const surveyLimit = 2 * time.Minute
+
+// surveyed tells whether what exists in the clouds is known: after a lost ledger it
+// counts against the quota before anything is launched.
+func (m *Manager) surveyed() bool {
+	if time.Since(m.started) > surveyLimit {
+		return true
+	}
+	for _, r := range m.runners {
+		if !r.listed() && !r.removed {
+			return false
+		}
+	}
+	return true
+}
+
 // launchWaiting launches waiting jobs in order of acquisition while the limits allow,
 // and tells each of the others in its log what it waits for.
 func (m *Manager) launchWaiting(ctx context.Context) {
-	if _, known := m.quota(); m.draining || !m.recovered || !known {
+	if _, known := m.quota(); m.draining || !m.recovered || !known || !m.surveyed() {
 		return
 	}
 	for {
@@ -110,7 +128,7 @@ func (m *Manager) usage() schedule.Usage {
 		if s.forgotten {
 			continue
 		}
-		u.Weight += m.strangerWeight(s)
+		u.Weight += s.weight
 		u.Instances++
 	}
 	for _, j := range m.jobs {

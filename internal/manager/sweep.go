@@ -34,7 +34,8 @@ func (e endSightings) twice() bool {
 // list is taken first and compared with the records after, so that an instance made in
 // between is never taken for a stranger.
 func (m *Manager) sweep(ctx context.Context, r *runner) {
-	if !m.recovered {
+	// Without the flavors the weight of what a list shows is not known.
+	if !m.recovered || len(r.flavors) == 0 {
 		return
 	}
 	for _, p := range r.purseList() {

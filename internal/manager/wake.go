@@ -50,6 +50,7 @@ func (m *Manager) nextWake() time.Time {
 	for _, j := range m.jobs {
 		m.jobWake(&w, j)
 	}
+	w.add(m.started.Add(surveyLimit + time.Millisecond))
 	if m.cfg.MinBetweenLaunches > 0 {
 		w.add(m.lastLaunch.Add(m.cfg.MinBetweenLaunches))
 	}
