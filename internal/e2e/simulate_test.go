@@ -246,7 +246,7 @@ func TestSimulate(t *testing.T) {
 			t.Logf("to repeat it: make simulate SEED=%d RUNS=1\nthe plan:\n%s", seed, p.describe())
 		}
 		if done := seed - first + 1; done%50 == 0 || done == runs {
-			t.Logf("%d of %d runs, %.0f a minute; %d kinds of crash points, %d kinds of mishaps",
+			fmt.Fprintf(os.Stderr, "%d of %d runs, %.0f a minute; %d kinds of crash points, %d kinds of mishaps\n",
 				done, runs, float64(done)/time.Since(begun).Minutes(), len(points), len(kinds))
 		}
 	}
