@@ -182,6 +182,7 @@ func (p plan) play(t *testing.T, seed uint64) (trail []string) {
 		}
 		w.report()
 		w.end()
+		time.Sleep(2 * time.Minute) // a call that a mishap holds may outlive its client
 		trail = w.trail
 	})
 	return trail
