@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -120,9 +121,7 @@ func drawMishap(rng *rand.Rand, within func(time.Duration) time.Duration) deed {
 		where, calls = gitlabURL, coordinatorCalls
 	}
 	fault := map[string]any{"match": calls[rng.IntN(len(calls))], "times": 1 + rng.IntN(6)}
-	for k, v := range mishaps[name] {
-		fault[k] = v
-	}
+	maps.Copy(fault, mishaps[name])
 	return deed{within(6 * time.Minute), fmt.Sprintf("%s: %s", name, fault["match"]), func(w *world) { w.fault(where, fault) }}
 }
 
