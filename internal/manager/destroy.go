@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/fleet"
 )
 
@@ -46,30 +47,19 @@ func (m *Manager) destroy(ctx context.Context, vm *machine) {
 
 // confirmGone looks whether the deleted instance is absent.
 func (m *Manager) confirmGone(ctx context.Context, vm *machine) {
-	ref, err := vm.ref()
-	if err != nil {
-		m.withoutCredential(vm, err)
-		return
-	}
-	vm.busy = true
-	prov := vm.runner.prov
-	m.do(ctx, "confirm gone", callTimeout, func(ctx context.Context) event {
-		_, err := prov.Inspect(ctx, ref)
-		return func() {
-			vm.busy = false
-			switch {
-			case errors.Is(err, fleet.ErrNotFound):
-				m.gone(ctx, vm)
-			case err != nil:
-				m.destroyFailed(vm, err)
-			default:
-				vm.absent++
-				if vm.absent >= absences { // accepted, but not done
-					vm.destroyed, vm.absent = false, 0
-				}
-				vm.failed(m, confirmAfter, deleteCap, 0)
-				m.alarm(vm, "the platform accepts its deletion but does not do it")
+	m.inspect(ctx, vm, "confirm gone", func(ctx context.Context, _ cloud.Sighting, err error) {
+		switch {
+		case errors.Is(err, fleet.ErrNotFound):
+			m.gone(ctx, vm)
+		case err != nil:
+			m.destroyFailed(vm, err)
+		default:
+			vm.stillThere++
+			if vm.stillThere >= absences { // accepted, but not done
+				vm.destroyed, vm.stillThere = false, 0
 			}
+			vm.failed(m, confirmAfter, deleteCap, 0)
+			m.alarm(vm, "the platform accepts its deletion but does not do it")
 		}
 	})
 }

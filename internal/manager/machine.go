@@ -29,11 +29,12 @@ type machine struct {
 	job    *job // nil: nobody needs it any more
 	lane
 
-	lastText  string // of the last failed call, fit for the job's log
-	absent    int    // sightings of absence in a row
-	absentAt  time.Time
-	destroyed bool // a deletion was accepted; look whether it is done
-	alarmed   bool
+	lastText   string // of the last failed call, fit for the job's log
+	absent     int    // sightings of absence in a row
+	absentAt   time.Time
+	stillThere int  // looks after an accepted deletion that found it
+	destroyed  bool // a deletion was accepted; look whether it is done
+	alarmed    bool
 	// refusedOnce: the tenant's credential was refused for it and read again.
 	refusedOnce bool
 	missing     int // lists that should have shown it and did not
@@ -224,6 +225,21 @@ func (m *Manager) lookFor(ctx context.Context, vm *machine) {
 	if vm.rec.State != fleet.InstanceUnknown {
 		return
 	}
+	m.inspect(ctx, vm, "look for", func(ctx context.Context, seen cloud.Sighting, err error) {
+		switch {
+		case errors.Is(err, fleet.ErrNotFound):
+			m.absentOnce(ctx, vm)
+		case err != nil:
+			vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+			vm.lastText = userText(err)
+		default:
+			m.created(ctx, vm, seen)
+		}
+	})
+}
+
+// inspect asks the platform for one instance and hands on what it says.
+func (m *Manager) inspect(ctx context.Context, vm *machine, why string, then func(context.Context, cloud.Sighting, error)) {
 	ref, err := vm.ref()
 	if err != nil {
 		m.withoutCredential(vm, err)
@@ -231,19 +247,11 @@ func (m *Manager) lookFor(ctx context.Context, vm *machine) {
 	}
 	vm.busy = true
 	prov := vm.runner.prov
-	m.do(ctx, "look for", callTimeout, func(ctx context.Context) event {
+	m.do(ctx, why, callTimeout, func(ctx context.Context) event {
 		seen, err := prov.Inspect(ctx, ref)
 		return func() {
 			vm.busy = false
-			switch {
-			case errors.Is(err, fleet.ErrNotFound):
-				m.absentOnce(ctx, vm)
-			case err != nil:
-				vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
-				vm.lastText = userText(err)
-			default:
-				m.created(ctx, vm, seen)
-			}
+			then(ctx, seen, err)
 		}
 	})
 }

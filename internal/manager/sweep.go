@@ -172,52 +172,32 @@ func (m *Manager) notShown(ctx context.Context, r *runner, p *purse, begun time.
 
 // checkMissing asks for an instance that several lists did not show.
 func (m *Manager) checkMissing(ctx context.Context, vm *machine) {
-	ref, err := vm.ref()
-	if err != nil {
-		return
-	}
-	vm.busy = true
-	prov := vm.runner.prov
-	m.do(ctx, "check missing", callTimeout, func(ctx context.Context) event {
-		_, err := prov.Inspect(ctx, ref)
-		return func() {
-			vm.busy = false
-			switch {
-			case errors.Is(err, fleet.ErrNotFound):
-				m.log.Warn("an instance vanished", "instance", vm.rec.Key)
-				m.gone(ctx, vm)
-			case err != nil:
-				vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
-			default:
-				vm.missing = 0
-			}
+	m.inspect(ctx, vm, "check missing", func(ctx context.Context, _ cloud.Sighting, err error) {
+		switch {
+		case errors.Is(err, fleet.ErrNotFound):
+			m.log.Warn("an instance vanished", "instance", vm.rec.Key)
+			m.gone(ctx, vm)
+		case err != nil:
+			vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+		default:
+			vm.missing = 0
 		}
 	})
 }
 
 // checkEnded asks for an instance that two lists showed ended.
 func (m *Manager) checkEnded(ctx context.Context, vm *machine) {
-	ref, err := vm.ref()
-	if err != nil {
-		return
-	}
-	vm.busy = true
-	prov := vm.runner.prov
-	m.do(ctx, "check ended", callTimeout, func(ctx context.Context) event {
-		seen, err := prov.Inspect(ctx, ref)
-		return func() {
-			vm.busy = false
-			switch {
-			case errors.Is(err, fleet.ErrNotFound):
-				m.gone(ctx, vm)
-			case err != nil:
-				vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
-			case vm.job == nil:
-			case seen.Life == cloud.LifeEnded:
-				vm.job.ended.proven = true
-			default:
-				vm.job.ended = endSightings{}
-			}
+	m.inspect(ctx, vm, "check ended", func(ctx context.Context, seen cloud.Sighting, err error) {
+		switch {
+		case errors.Is(err, fleet.ErrNotFound):
+			m.gone(ctx, vm)
+		case err != nil:
+			vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+		case vm.job == nil:
+		case seen.Life == cloud.LifeEnded:
+			vm.job.ended.proven = true
+		default:
+			vm.job.ended = endSightings{}
 		}
 	})
 }
