@@ -64,7 +64,7 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	defer func() { err = errors.Join(err, ledger.Close()) }()
 	m, err := newManager(ctx, cfg, ledger, relay, log)
 	if err != nil {
-		return err
+		return &exitError{codeInvalid, err}
 	}
 	listener, err := listenStatus(ctx, cfg.ListenAddress)
 	if err != nil {

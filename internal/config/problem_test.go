@@ -186,7 +186,8 @@ func TestWarnings(t *testing.T) {
 				"f:15: limits: unknown here, forwarded to the sub-runner (did you mean limit?)\n" +
 				"f:16: check_interval: is forwarded to the sub-runner; a global key stands above the first line in brackets\n" +
 				"f:19: paas_keep_resources_for_reuse_seconds: accepted, without effect: each job gets a fresh instance"},
-		{"keys of another executor", head + instead(section, `executor = "clever-docker"`, `executor = "local-docker"`), ""},
+		{"keys of another executor", head + instead(section, `executor = "clever-docker"`, `executor = "local-docker"`),
+			"f:10: executor: local-docker is not in this release: the service won't start with it"},
 		{"no environment", head + section[:strings.Index(section, "[runners.")], `f:6: cc_extra_env: CC_ENABLE_HEPTAPOD_RUNNER = "true" is missing in it; Clever Cloud needs it for now`},
 		{"one name twice", head + section + instead(section, `token = "t"`, `token = "u"`), "f:16: name: the section in line 6 has the same name; logs and reference_runner can't tell them apart"},
 		{"nobody listens", "paas_advertise_url = \"http://h:1\"\n" + head + section, "f:1: paas_advertise_url: has no effect without listen_address"},

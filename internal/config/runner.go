@@ -127,7 +127,9 @@ func (f *file) identity(r *reader, rc *Runner) {
 func (f *file) executor(r *reader, rc *Runner) {
 	allowed := []string{ExecutorClever, ExecutorDocker}
 	switch rc.Executor {
-	case "", ExecutorDocker:
+	case "":
+	case ExecutorDocker:
+		r.warn("executor", "local-docker is not in this release: the service won't start with it")
 	case ExecutorClever:
 		rc.Clever = f.clever(r)
 	case "clever-service-docker":
