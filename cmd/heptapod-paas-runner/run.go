@@ -32,7 +32,8 @@ type runCmd struct {
 // Help is the text below the flags.
 func (*runCmd) Help() string {
 	return `Runs until SIGTERM or Ctrl-C, and then stops within five seconds; jobs that run go on running on their instances,
-and the next start takes care of them. A second signal ends the process at once, which is safe too.
+and the next start takes care of them. A second signal ends the process at once, which is safe too. SIGHUP reloads the configuration, SIGUSR1 writes the
+state to the log.
 
 Examples:
 

@@ -17,42 +17,29 @@ const (
 )
 
 // rewriteImages lets a job pull Docker Hub images through its group's Dependency
-// Proxy, if it has one. Everything else of the payload stays as it is, byte for
-// byte when nothing is rewritten.
+// Proxy, if it has one. Only the names, and aliases that a name implied, are
+// spliced; every other byte of the payload stays as it is.
 func rewriteImages(payload []byte) ([]byte, error) {
-	var job map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &job); err != nil {
+	job, err := members(payload)
+	if err != nil {
 		return nil, fmt.Errorf("decode the job: %w", err)
 	}
-	variables := variablesOf(job["variables"])
+	variables := variablesOf(job.value(payload, "variables"))
 	prefix := strings.TrimSuffix(variables[proxyVariable], "/")
 	if prefix == "" {
 		return payload, nil
 	}
 	p := proxy{prefix: prefix, variables: variables}
-	changed := false
-	if image, ok := p.image(job["image"], false); ok {
-		job["image"], changed = image, true
+	var edits []edit
+	if at, ok := job["image"]; ok {
+		edits = append(edits, p.image(payload, at, false)...)
 	}
-	var services []json.RawMessage
-	if json.Unmarshal(job["services"], &services) == nil {
-		for i, service := range services {
-			if rewritten, ok := p.image(service, true); ok {
-				services[i], changed = rewritten, true
-			}
+	if at, ok := job["services"]; ok {
+		for _, service := range elements(payload, at) {
+			edits = append(edits, p.image(payload, service, true)...)
 		}
 	}
-	if !changed {
-		return payload, nil
-	}
-	if len(services) > 0 {
-		list, err := encode(services)
-		if err != nil {
-			return nil, err
-		}
-		job["services"] = list
-	}
-	return encode(job)
+	return splice(payload, edits), nil
 }
 
 type proxy struct {
@@ -60,32 +47,34 @@ type proxy struct {
 	variables map[string]string
 }
 
-// image rewrites an image or service object. A service that had no alias gets the
-// one that its old name implied, since jobs know it by that.
-func (p proxy) image(raw json.RawMessage, service bool) (json.RawMessage, bool) {
-	var object map[string]json.RawMessage
+// image gives the edits for an image or service object. A service that had no alias
+// gets the one that its old name implied, since jobs know it by that.
+func (p proxy) image(payload []byte, at span, service bool) []edit {
+	object, err := membersIn(payload, at)
 	var name string
-	if json.Unmarshal(raw, &object) != nil || json.Unmarshal(object["name"], &name) != nil || name == "" {
-		return nil, false
+	if err != nil || json.Unmarshal(object.value(payload, "name"), &name) != nil || name == "" {
+		return nil
 	}
 	steps := maxSteps
 	expanded := expand(name, p.variables, &steps)
 	remainder, ok := onHub(expanded)
 	if !ok || steps == 0 || len(expanded) > maxExpansion {
-		return nil, false
+		return nil
 	}
-	var err error
-	if object["name"], err = encode(p.prefix + "/" + remainder); err != nil {
-		return nil, false
+	edits := []edit{{object["name"], quote(p.prefix + "/" + remainder)}}
+	if !service {
+		return edits
 	}
 	var alias string
-	if service && (json.Unmarshal(object["alias"], &alias) != nil || alias == "") {
-		if object["alias"], err = encode(aliasOf(expanded)); err != nil {
-			return nil, false
-		}
+	where, there := object["alias"]
+	switch {
+	case there && json.Unmarshal(object.value(payload, "alias"), &alias) == nil && alias == "":
+		edits = append(edits, edit{where, quote(aliasOf(expanded))})
+	case !there:
+		after := span{at.start + 1, at.start + 1} // behind the opening brace
+		edits = append(edits, edit{after, append(append([]byte(`"alias":`), quote(aliasOf(expanded))...), ',')})
 	}
-	out, err := encode(object)
-	return out, err == nil
+	return edits
 }
 
 // onHub gives the name of an image on Docker Hub without its domain, by the rule
@@ -168,12 +157,11 @@ func variablesOf(raw json.RawMessage) map[string]string {
 	return out
 }
 
-func encode(value any) (json.RawMessage, error) {
+// quote gives a string as JSON.
+func quote(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil, fmt.Errorf("encode the job: %w", err)
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
+	_ = encoder.Encode(text) // a string can always be encoded, and memory be written
+	return bytes.TrimRight(b.Bytes(), "\n")
 }
