@@ -67,6 +67,9 @@ type Runner struct {
 	SubRunner       string // ModeRelay or ModeExec
 	MainImage       string
 	RelaySubnet     string // of the network that the relay makes; "" = Docker chooses
+	// DependencyProxy: Docker Hub images of jobs come through their group's Dependency
+	// Proxy, when it has one.
+	DependencyProxy bool
 	TraceWatch      TraceWatch
 	Clever          Clever
 	DockerHost      string // of the executor local-docker; "" = Docker's own default

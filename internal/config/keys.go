@@ -66,6 +66,7 @@ func runnerKeys() []Key {
 		{Section: s, Name: "paas_keep_resources_for_reuse_seconds", Kind: Seconds, Source: Python},
 		{Section: s, Name: "paas_owner", Kind: Text, Source: New},
 		{Section: s, Name: "paas_relay_subnet", Kind: Text, Source: New},
+		{Section: s, Name: "paas_dependency_proxy", Kind: Switch, Default: true, Source: New},
 		{Section: s, Name: "job_trace_watch", Kind: Table, Older: []string{"paas_job_trace_watch"}, Source: Seed},
 		{Section: s, Name: "host", Kind: Text, Source: Python},
 	}

@@ -76,7 +76,7 @@ func TestSeedExample(t *testing.T) {
 		Runners: []Runner{{
 			Line: 8, Name: "clever-cloud", URL: "https://heptapod.example.com", Token: secret.New("D3adNQYu8OCjkYDbwDaG"),
 			Owner: owner, Executor: "clever-docker", Coordinator: "https://heptapod.example.com", RequestConcurrency: 1,
-			SubRunner: "relay", MainImage: "registry.heptapod.net:443/heptapod/heptapod-runner/runner:0.7.0",
+			SubRunner: "relay", DependencyProxy: true, MainImage: "registry.heptapod.net:443/heptapod/heptapod-runner/runner:0.7.0",
 			TraceWatch: TraceWatch{Timeout: 300 * time.Second, PollStep: 10 * time.Second},
 			Clever: Clever{
 				APIURL: "https://api.clever-cloud.com/v2", Zone: "par", DefaultFlavor: "M", FlavorContext: "heptapod-runner",
@@ -157,7 +157,7 @@ func TestFileOfGitLabRunner(t *testing.T) {
 func TestOursIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
-		"limit": "3", "request_concurrency": "3", "paas_owner": `"abcdefghij"`, "paas_relay_subnet": `"10.0.0.0/24"`, "cc_multi_tenant": "false",
+		"limit": "3", "request_concurrency": "3", "paas_owner": `"abcdefghij"`, "paas_relay_subnet": `"10.0.0.0/24"`, "cc_multi_tenant": "false", "paas_dependency_proxy": "false",
 		"cc_api_url": `"https://x"`, "admission": `"strict"`, "sub_runner": `"relay"`, "job_trace_watch": "{}",
 	}
 	var lines strings.Builder

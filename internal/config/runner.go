@@ -79,6 +79,7 @@ func (f *file) runner(r *reader, watch TraceWatch) Runner {
 		SubRunner:       r.choice("sub_runner"),
 		MainImage:       r.text("heptapod_runner_main_image"),
 		RelaySubnet:     r.text("paas_relay_subnet"),
+		DependencyProxy: r.yes("paas_dependency_proxy"),
 		DockerHost:      r.text("host"),
 		TraceWatch:      f.watch(r, watch),
 	}

@@ -369,3 +369,22 @@ func (w *world) remove(name string) {
 		_ = answer.Body.Close()
 	}
 }
+
+// Images come through the group's Dependency Proxy, unless the operator says no.
+func TestDependencyProxy(t *testing.T) {
+	for on, want := range map[bool]string{true: `"p.example/g/library/debian:12"`, false: `"debian:12"`} {
+		t.Run(fmt.Sprint(on), func(t *testing.T) {
+			run(t, func(w *world) {
+				w.cfg.Runners[0].DependencyProxy = on
+				w.queue(map[string]any{
+					"script": []string{"true"}, "virtual_seconds": 1, "image": "debian:12",
+					"variables": map[string]any{"CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX": "p.example/g"},
+				}, "success")
+			}, func(w *world) {
+				if text := fmt.Sprint(w.clever.Applications()[0].Files["job.json"]); !strings.Contains(text, want) {
+					w.t.Errorf("no %s in job.json:\n%s", want, text)
+				}
+			})
+		})
+	}
+}

@@ -49,6 +49,7 @@ type Host struct {
 	Coordinator    string // normalised: the base URL that the relay talks to
 	CoordinatorURL string // as the operator wrote it; for ModeExecFetchedJob
 	Payload        []byte // the job as granted
+	KeepImages     bool   // leave image names as they are: no Dependency Proxy
 	JobID          int64
 	Git            bool // the job's repository is a Git one
 
@@ -75,9 +76,13 @@ func Render(h Host) ([]fleet.File, error) {
 	if err := h.check(); err != nil {
 		return nil, fmt.Errorf("render files of job %d: %w", h.JobID, err)
 	}
-	job, err := rewriteImages(h.Payload)
-	if err != nil {
-		return nil, fmt.Errorf("render %s of job %d: %w", JobFile, h.JobID, err)
+	job := h.Payload
+	if !h.KeepImages {
+		rewritten, err := rewriteImages(h.Payload)
+		if err != nil {
+			return nil, fmt.Errorf("render %s of job %d: %w", JobFile, h.JobID, err)
+		}
+		job = rewritten
 	}
 	section, err := runnerTOML(h)
 	if err != nil {

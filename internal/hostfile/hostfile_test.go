@@ -312,3 +312,21 @@ func image(t *testing.T, job []byte) (name string, services []map[string]any) {
 	}
 	return wire.Image.Name, wire.Services
 }
+
+// The operator's opt-out leaves the payload as it was granted.
+func TestKeepImages(t *testing.T) {
+	payload := []byte(`{"id":7,"token":"x","image":{"name":"debian"},"variables":[{"key":"CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX","value":"p.example/g"}]}`)
+	for keep, want := range map[bool]string{true: string(payload), false: strings.Replace(string(payload), `"debian"`, `"p.example/g/library/debian"`, 1)} {
+		h := host()
+		h.Payload, h.JobID, h.KeepImages = payload, 7, keep
+		files, err := hostfile.Render(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if f.Path == hostfile.JobFile && string(f.Data) != want {
+				t.Errorf("keep %v: %s", keep, f.Data)
+			}
+		}
+	}
+}

@@ -94,7 +94,7 @@ func (m *Manager) files(j *job) ([]fleet.File, error) {
 		RelayBinary: m.deps.RelayBinary, RelayImage: m.cfg.RelayImage, RelaySubnet: rc.RelaySubnet,
 		RunnerName: rc.Name, Forward: rc.Forward,
 		Coordinator: rc.Coordinator, CoordinatorURL: rc.URL,
-		Payload: j.rec.Payload, JobID: j.rec.ID, Git: isGit(payload.RepoURL), Key: j.vm.rec.Key,
+		Payload: j.rec.Payload, KeepImages: !rc.DependencyProxy, JobID: j.rec.ID, Git: isGit(payload.RepoURL), Key: j.vm.rec.Key,
 		StandIn:     hostfile.StandIn(rc.Token, j.rec.Nonce),
 		PrefixBytes: int64(len(j.rec.Prefix)), PrefixCRC32: crc32.ChecksumIEEE([]byte(j.rec.Prefix)),
 		AcquiredAt: j.rec.AcquiredAt, Timeout: j.rec.Timeout,
