@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
@@ -58,6 +59,9 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	ledger, err := store.Open(ctx, store.Config{Path: cfg.StateFile, Release: version()})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // asked to stop before it had begun
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return &exitError{codeInvalid, err} // state_file names a place that can't be used
 	}
 	if err != nil {
 		return err
