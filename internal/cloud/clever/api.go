@@ -39,7 +39,8 @@ type request struct {
 	method string
 	path   string // below the base, segments escaped; or a whole URL
 	query  url.Values
-	token  secret.String // empty = without authorization
+	public bool // needs no authorization
+	token  secret.String
 	body   any
 	limit  int64 // of the answer; 0 = maxAnswer
 }
@@ -118,8 +119,11 @@ func (a api) build(ctx context.Context, r request) (*http.Request, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if !r.token.Empty() {
-		a.auth.Authorize(req, r.token)
+	if r.public {
+		return req, nil
+	}
+	if err := a.auth.Authorize(req, r.token); err != nil {
+		return nil, err
 	}
 	return req, nil
 }

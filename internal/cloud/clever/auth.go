@@ -3,22 +3,105 @@
 package clever
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
+	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/secret"
 )
 
-// Authenticator puts a tenant's credential on an API request.
+// Authenticator acts for a tenant, whose token may be empty when the Authenticator
+// has a credential of its own.
 type Authenticator interface {
-	Authorize(r *http.Request, token secret.String)
+	// Authorize puts the credential on an API request.
+	Authorize(r *http.Request, token secret.String) error
+	// Git is the credential for deployment repositories; an empty user means the
+	// configured one.
+	Git(token secret.String) (user string, password secret.String, err error)
 }
 
 // Scheme is an Authenticator that sends `Authorization: <scheme> <token>`:
-// "token" for the organisation tokens that runners use, "Bearer" for service
-// tokens.
+// "token" for the organisation tokens that runners use, "Bearer" for service tokens
+// and, on the bridge's host, API tokens. The token is git's password too.
 type Scheme string
 
 // Authorize implements Authenticator.
-func (s Scheme) Authorize(r *http.Request, token secret.String) {
+func (s Scheme) Authorize(r *http.Request, token secret.String) error {
+	if token.Empty() {
+		return errNoCredential
+	}
 	r.Header.Set("Authorization", string(s)+" "+token.Reveal())
+	return nil
+}
+
+// Git implements Authenticator.
+func (s Scheme) Git(token secret.String) (string, secret.String, error) {
+	if token.Empty() {
+		return "", token, errNoCredential
+	}
+	return "", token, nil
+}
+
+var errNoCredential = fmt.Errorf("no credential for this tenant: %w", fleet.ErrUnauthorized)
+
+// bridgeHost serves the API to the holders of API tokens, which git refuses.
+const bridgeHost = "api-bridge.clever-cloud.com"
+
+// authenticator makes what the configuration asks for.
+func (cfg Config) authenticator() (Authenticator, error) {
+	switch cfg.Auth {
+	case "", "token":
+		return Scheme("token"), nil
+	case "bearer":
+		base, err := url.Parse(cfg.APIURL)
+		if err == nil && base.Hostname() == bridgeHost && cfg.GitPassword.Empty() {
+			return nil, errors.New("cc_git_password: missing; API tokens cannot push to deployment repositories")
+		}
+		return Scheme("Bearer"), nil
+	case "oauth1":
+		return cfg.oauth()
+	}
+	return nil, fmt.Errorf("cc_auth %.40q: want token, bearer or oauth1", cfg.Auth)
+}
+
+func (cfg Config) oauth() (Authenticator, error) {
+	o := OAuth1{
+		ConsumerKey: cfg.ConsumerKey, ConsumerSecret: cfg.ConsumerSecret,
+		Token: cfg.OAuthToken, Secret: cfg.OAuthSecret, Method: cfg.OAuthSignature,
+	}
+	switch {
+	case o.ConsumerKey == "" || o.ConsumerSecret.Empty():
+		return nil, errors.New("cc_consumer_key, cc_consumer_secret: cc_auth = \"oauth1\" needs both")
+	case (o.Token == "") != o.Secret.Empty():
+		return nil, errors.New("cc_oauth_token, cc_oauth_secret: want both or neither")
+	case o.Method != "" && o.Method != Plaintext && o.Method != HMACSHA512:
+		return nil, fmt.Errorf("cc_oauth_signature %.40q: want %s or %s", o.Method, Plaintext, HMACSHA512)
+	}
+	return o, nil
+}
+
+// sent lists what of an Authorization header must not be repeated: the token, or
+// the secrets that a PLAINTEXT signature is made of.
+func sent(header string) []string {
+	scheme, rest, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "OAuth") {
+		return []string{rest}
+	}
+	var list []string
+	for part := range strings.SplitSeq(rest, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		value = strings.Trim(value, `"`)
+		if name != "oauth_signature" {
+			continue
+		}
+		list = append(list, value)
+		if text, err := url.PathUnescape(value); err == nil {
+			list = append(list, text)
+			list = append(list, strings.Split(text, "&")...)
+		}
+	}
+	return list
 }

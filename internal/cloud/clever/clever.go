@@ -15,23 +15,34 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/gitpush"
+	"heptapod-paas-runner/internal/secret"
 )
 
 // Config holds the settings of one runner's Clever Cloud. Zero values mean what
 // is said in the comments.
 type Config struct {
-	APIURL           string // https://api.clever-cloud.com/v2
-	Zone             string // par
-	FlavorContext    string // heptapod-runner
-	FlavorNamePrefix string // the context and a dash
-	VariantUUID      string // Clever Cloud's "Heptapod Docker Runner"
-	AuthUser         string // Jenkins: the user name for the deployment repository
-	DefaultFlavor    string // M: for a Spec without a flavor
+	APIURL           string        // https://api.clever-cloud.com/v2
+	Zone             string        // par
+	FlavorContext    string        // heptapod-runner
+	FlavorNamePrefix string        // the context and a dash
+	VariantUUID      string        // Clever Cloud's "Heptapod Docker Runner"
+	AuthUser         string        // Jenkins: the user name for the deployment repository
+	GitUser          string        // instead of AuthUser, and of what Auth says
+	GitPassword      secret.String // instead of the tenant's credential, for the deployment repository
+	DefaultFlavor    string        // M: for a Spec without a flavor
 	ExtraEnv         map[string]string
+
+	Auth           string // token; or bearer, oauth1
+	ConsumerKey    string // of the OAuth1 consumer
+	ConsumerSecret secret.String
+	OAuthToken     string // of the OAuth1 user; "" = in each tenant's token
+	OAuthSecret    secret.String
+	OAuthSignature string // PLAINTEXT; or HMAC-SHA512
 
 	RepoTimeout  time.Duration // 20 s: for the deployment repository to be there
 	RepoWaitStep time.Duration // 2 s: longest pause between two looks at it
@@ -43,7 +54,7 @@ type Config struct {
 // Deps are what a Provisioner works with.
 type Deps struct {
 	Transport http.RoundTripper // nil = one of its own
-	Auth      Authenticator     // nil = Scheme("token")
+	Auth      Authenticator     // nil = what Config.Auth says
 	Packs     *gitpush.Cache    // shared by provisioners to compress the relay once; nil = one of its own
 }
 
@@ -56,6 +67,7 @@ type Provisioner struct {
 	versions *cache[string]
 	sizes    *cache[[]size]
 	repos    *repositories
+	envApart atomic.Bool // the platform refuses the environment in the body of a creation
 }
 
 var _ cloud.Provisioner = (*Provisioner)(nil)
@@ -75,9 +87,11 @@ func New(cfg Config, deps Deps) (*Provisioner, error) {
 		transport = newTransport()
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: neverFollow}
-	var auth Authenticator = Scheme("token")
-	if deps.Auth != nil {
-		auth = deps.Auth
+	auth := deps.Auth
+	if auth == nil {
+		if auth, err = cfg.authenticator(); err != nil {
+			return nil, err
+		}
 	}
 	packs := deps.Packs
 	if packs == nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 
 	"heptapod-paas-runner/internal/cloud"
@@ -29,7 +28,7 @@ type wannabe struct {
 	MaxInstances     int               `json:"maxInstances"`
 	MinFlavor        string            `json:"minFlavor"`
 	MaxFlavor        string            `json:"maxFlavor"`
-	Env              map[string]string `json:"env"`
+	Env              map[string]string `json:"env,omitempty"`
 }
 
 // Create implements cloud.Provisioner.
@@ -55,17 +54,26 @@ func (p *Provisioner) Create(ctx context.Context, spec cloud.Spec) (cloud.Sighti
 	if err != nil {
 		return cloud.Sighting{}, err
 	}
-	if !app.ready() {
-		h := handle{AppID: app.ID, Org: spec.Tenant.ID}
-		if app, err = p.awaitRepo(ctx, h, spec.Key, spec.Tenant); err != nil {
-			return cloud.Sighting{}, &fleet.CallError{
-				Class: fleet.Unknown, RetryAfter: fleet.RetryAfterOf(err), UserText: fleet.UserTextOf(err),
-				Err: fmt.Errorf("create application %s: it exists: %w", spec.Key, err),
-			}
+	h := handle{AppID: app.ID, Org: spec.Tenant.ID}
+	if app, err = p.complete(ctx, app, h, spec); err != nil {
+		return cloud.Sighting{}, &fleet.CallError{
+			Class: fleet.Unknown, RetryAfter: fleet.RetryAfterOf(err), UserText: fleet.UserTextOf(err),
+			Err: fmt.Errorf("create application %s: it exists: %w", spec.Key, err),
 		}
 	}
 	p.repos.remember(app.ID, app.Deployment.HTTPURL)
 	return p.sighting(app, spec.Tenant.ID, cloud.LifeCreated), nil
+}
+
+// complete gives an application that was just made what it needs to be started.
+func (p *Provisioner) complete(ctx context.Context, app application, h handle, spec cloud.Spec) (application, error) {
+	if err := p.ensureEnv(ctx, app, h, spec.Tenant); err != nil {
+		return app, err
+	}
+	if app.ready() {
+		return app, nil
+	}
+	return p.awaitRepo(ctx, h, spec.Key, spec.Tenant)
 }
 
 // before classifies what failed before anything was asked to be made or started.
@@ -80,8 +88,23 @@ func before(key, verb string, err error) error {
 	}
 }
 
-// post asks for the application, once.
+// post asks for the application, once; and once more, without its environment, when
+// the platform says that it made none because of that.
 func (p *Provisioner) post(ctx context.Context, spec cloud.Spec, flavor size, version string) (application, error) {
+	if p.envApart.Load() {
+		return p.postWith(ctx, spec, flavor, version, nil)
+	}
+	app, err := p.postWith(ctx, spec, flavor, version, p.env())
+	if refusesEnv(err) {
+		p.envApart.Store(true)
+		return p.postWith(ctx, spec, flavor, version, nil)
+	}
+	return app, err
+}
+
+func (p *Provisioner) postWith(
+	ctx context.Context, spec cloud.Spec, flavor size, version string, env map[string]string,
+) (application, error) {
 	r := request{
 		what: "create application " + spec.Key, method: http.MethodPost,
 		path: applicationsPath(spec.Tenant.ID), token: spec.Tenant.Token,
@@ -89,7 +112,7 @@ func (p *Provisioner) post(ctx context.Context, spec cloud.Spec, flavor size, ve
 			Name: spec.Key, Description: spec.Key, Zone: p.cfg.Zone, Deploy: "git",
 			InstanceType: instanceType, InstanceVersion: version, InstanceVariant: p.cfg.VariantUUID,
 			InstanceLifetime: "TASK", MinInstances: 1, MaxInstances: 1,
-			MinFlavor: flavor.APIName, MaxFlavor: flavor.APIName, Env: p.env(),
+			MinFlavor: flavor.APIName, MaxFlavor: flavor.APIName, Env: env,
 		},
 	}
 	var app application
@@ -100,13 +123,4 @@ func (p *Provisioner) post(ctx context.Context, spec cloud.Spec, flavor size, ve
 		return application{}, r.fail(fleet.Unknown, errors.New("the answer is not the application that was asked for"))
 	}
 	return app, nil
-}
-
-// env is the environment of every application. CC_RUN_COMMAND is said to be needed
-// by tasks and to have no effect on Docker; neither is sure, so it is there and
-// does nothing.
-func (p *Provisioner) env() map[string]string {
-	env := map[string]string{"CC_MOUNT_DOCKER_SOCKET": "true", "CC_RUN_COMMAND": "true"}
-	maps.Copy(env, p.cfg.ExtraEnv)
-	return env
 }

@@ -25,7 +25,8 @@ import (
 
 func TestCreateAsksForOneTaskUnderTheKey(t *testing.T) {
 	t.Parallel()
-	p := script(nil)
+	more := `"env":[{"name":"CC_ENABLE_HEPTAPOD_RUNNER","value":"true"},`
+	p := script(map[string][]reply{"POST " + apps: {{body: strings.Replace(created, `"env":[`, more, 1)}}})
 	s, err := on(t, p, clever.Config{ExtraEnv: map[string]string{"CC_ENABLE_HEPTAPOD_RUNNER": "true"}}).Create(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)

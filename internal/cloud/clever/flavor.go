@@ -40,7 +40,7 @@ func (p *Provisioner) fetchFlavors(ctx context.Context) ([]size, time.Duration, 
 		PriceID   string  `json:"price_id"`
 	}
 	r := request{
-		what: "list flavors", method: http.MethodGet, path: "/products/flavors",
+		what: "list flavors", method: http.MethodGet, path: "/products/flavors", public: true,
 		query: url.Values{"context": {p.cfg.FlavorContext}},
 	}
 	if err := p.api.call(ctx, r, &list); err != nil {
@@ -70,7 +70,7 @@ func (p *Provisioner) fetchFlavors(ctx context.Context) ([]size, time.Duration, 
 // prices gives the price per hour by price id, and how long that is good. A cost
 // that is not known stops nobody: it is 0 and asked for again soon.
 func (p *Provisioner) prices(ctx context.Context) (map[string]float64, time.Duration) {
-	root, ok := strings.CutSuffix(p.cfg.APIURL, "/v2")
+	root, ok := p.root()
 	if !ok {
 		return nil, p.cfg.CacheFor
 	}
@@ -84,7 +84,7 @@ func (p *Provisioner) prices(ctx context.Context) (map[string]float64, time.Dura
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err := p.api.call(ctx, request{
-		what: "read prices", method: http.MethodGet, path: root + "/v4/billing/price-system",
+		what: "read prices", method: http.MethodGet, path: root + "/v4/billing/price-system", public: true,
 		query: url.Values{"zone_id": {strings.ToUpper(p.cfg.Zone)}},
 	}, &system)
 	if err != nil {
@@ -129,7 +129,7 @@ func (p *Provisioner) flavor(ctx context.Context, name string) (size, error) {
 // of runners is usually not in the public list; it has the version of the plain one.
 func (p *Provisioner) fetchVersion(ctx context.Context) (string, time.Duration, error) {
 	var list []product
-	r := request{what: "list instance types", method: http.MethodGet, path: "/products/instances"}
+	r := request{what: "list instance types", method: http.MethodGet, path: "/products/instances", public: true}
 	if err := p.api.call(ctx, r, &list); err != nil {
 		return "", 0, err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -138,35 +137,4 @@ func (p *Provisioner) read(ctx context.Context, h handle, tenant cloud.Tenant) (
 		return application{}, r.fail(fleet.Unknown, errors.New("the answer is not the application that was asked for"))
 	}
 	return app, nil
-}
-
-// life asks for the newest deployment as well: the application alone shows a push
-// late, and does not tell a task that has not begun from one that has ended.
-func (p *Provisioner) life(ctx context.Context, app application, h handle, tenant cloud.Tenant) (cloud.Life, error) {
-	r := request{
-		what: "list deployments of " + app.ID, method: http.MethodGet, path: h.path() + "/deployments",
-		query: url.Values{"limit": {"5"}}, token: tenant.Token,
-	}
-	var newest []deployment
-	if err := p.api.call(ctx, r, &newest); err != nil {
-		return "", err
-	}
-	if newest == nil {
-		return "", r.fail(fleet.Unknown, errors.New("the answer is null, not a list"))
-	}
-	if len(newest) == 0 {
-		if app.CommitID == "" {
-			return cloud.LifeCreated, nil
-		}
-		return cloud.LifeAlive, nil // pushed; its deployment is about to show
-	}
-	switch newest[0].State {
-	case "FAIL", "CANCELLED":
-		return cloud.LifeEnded, nil
-	case "OK":
-		if app.State == stateDown {
-			return cloud.LifeEnded, nil
-		}
-	}
-	return cloud.LifeAlive, nil
 }

@@ -34,7 +34,8 @@ const (
 		{"slug_id":"heptapod-runner.xs","time_unit":"PT1H","price":0.1111}]}`
 	created = `{"id":"app_1","name":"hpd-job-abcdefgh23-1","zone":"par","state":"SHOULD_BE_DOWN","commitId":null,
 		"creationDate":1795000000000,"instance":{"maxFlavor":{"name":"heptapod-runner-M"}},
-		"deployment":{"repoState":"CREATED","httpUrl":"https://push.test/app_1.git"}}`
+		"deployment":{"repoState":"CREATED","httpUrl":"https://push.test/app_1.git"},
+		"env":[{"name":"CC_MOUNT_DOCKER_SOCKET","value":"true"},{"name":"CC_RUN_COMMAND","value":"true"}]}`
 	staleVersion = `{"id":9017,"message":"The specified instance does not exist","type":"error"}`
 	noSuchApp    = `{"id":4004,"message":"The application does not exist","type":"error"}`
 )
@@ -74,6 +75,7 @@ func script(more map[string][]reply) *platform {
 		"GET " + apps:                        {{body: "[" + created + "]"}},
 		"GET " + apps + "/app_1":             {{body: created}},
 		"GET " + apps + "/app_1/deployments": {{body: "[]"}},
+		"PUT " + apps + "/app_1/env":         {{body: created}},
 		"DELETE " + apps + "/app_1":          {{body: `{"id":302,"message":"deleted","type":"success"}`}},
 	}}
 	maps.Copy(p.replies, more)

@@ -3,11 +3,13 @@
 package clever
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +34,7 @@ type refusedError struct {
 	Status  int
 	ID      int
 	Message string
+	Fields  map[string]bool // that the message is about, where it names them
 }
 
 // Error implements error.
@@ -55,7 +58,7 @@ func hasID(err error, status, id int) bool {
 // refusal reads an answer that is not a success and gives it its class.
 func refusal(r request, res *http.Response) error {
 	body, _ := io.ReadAll(io.LimitReader(res.Body, maxError)) // a broken error body is none of theirs
-	e, own := readRefusal(res.StatusCode, body, r.token)
+	e, own := readRefusal(res.StatusCode, body, sent(res.Request.Header.Get("Authorization")))
 	failed := &fleet.CallError{
 		Class:      classOfStatus(r, e.Status, own),
 		RetryAfter: retryAfter(res.Header.Get("Retry-After")),
@@ -87,31 +90,50 @@ func classOfStatus(r request, status int, own bool) fleet.Class {
 	return fleet.Unknown // a proxy's page, a redirect, anything else
 }
 
-// readRefusal tells apart what Clever Cloud says itself ({id, message, type})
-// from what something on the way says.
-func readRefusal(status int, body []byte, token secret.String) (e *refusedError, own bool) {
+// readRefusal tells apart what Clever Cloud says itself ({id, message, type} or, in
+// v4, {code, error}) from what something on the way says.
+func readRefusal(status int, body []byte, secrets []string) (e *refusedError, own bool) {
 	var wire struct {
-		ID      *int   `json:"id"`
-		Message string `json:"message"`
-		Type    string `json:"type"`
+		ID      json.RawMessage            `json:"id"`
+		Code    json.RawMessage            `json:"code"`
+		Message string                     `json:"message"`
+		Error   string                     `json:"error"`
+		Type    string                     `json:"type"`
+		Fields  map[string]json.RawMessage `json:"fields"`
 	}
 	e = &refusedError{Status: status}
-	if json.Unmarshal(body, &wire) != nil || wire.Message == "" || (wire.ID == nil && wire.Type != "error") {
+	if json.Unmarshal(body, &wire) != nil {
 		return e, false
 	}
-	if wire.ID != nil {
-		e.ID = *wire.ID
+	text := cmp.Or(wire.Message, wire.Error)
+	if text == "" || (len(wire.ID) == 0 && len(wire.Code) == 0 && wire.Type != "error") {
+		return e, false
 	}
-	e.Message = plain(wire.Message, token)
+	if id, err := strconv.Atoi(strings.Trim(string(wire.ID), `"`)); err == nil {
+		e.ID = id
+	}
+	if len(wire.Fields) > 0 {
+		e.Fields = map[string]bool{}
+		for name := range wire.Fields {
+			e.Fields[name] = true
+		}
+	}
+	e.Message = plain(text, secrets)
 	return e, true
 }
 
+// unseen are the parts of a page that no reader sees.
+var unseen = regexp.MustCompile(`(?is)<(style|script|head)\b.*?</(style|script|head)\s*>`)
+
 // plain makes one short line without markup of a foreign text, and takes our
 // credential out of it should the other side repeat it.
-func plain(text string, token secret.String) string {
-	if !token.Empty() {
-		text = strings.ReplaceAll(text, token.Reveal(), secret.Redacted)
+func plain(text string, secrets []string) string {
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, secret.Redacted)
+		}
 	}
+	text = unseen.ReplaceAllString(text, " ")
 	var b strings.Builder
 	tag, blank := false, false
 	for _, c := range text {

@@ -3,6 +3,7 @@
 package clever
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +15,14 @@ import (
 	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/gitpush"
+	"heptapod-paas-runner/internal/secret"
 )
 
 const firstLook = 50 * time.Millisecond // at a deployment repository
 
 // repositories remembers the deployment URLs of applications that can be pushed
-// to, which saves a call at each start. What is not in it is asked for.
+// to and have their environment, which saves a call at each start. What is not in it
+// is asked for.
 type repositories struct {
 	mu   sync.Mutex
 	urls map[string]string // by application id
@@ -43,28 +46,32 @@ func (r *repositories) url(app string) string {
 	return r.urls[app]
 }
 
-// repository gives the deployment repository of an application, waiting until it
-// is there if it is not known to be.
-func (p *Provisioner) repository(ctx context.Context, ref cloud.Ref) (gitpush.Target, error) {
-	h, err := parseHandle(ref.Handle)
-	if err != nil {
-		return gitpush.Target{}, &fleet.CallError{Class: fleet.Permanent, Err: err}
-	}
-	deploy := p.repos.url(h.AppID)
-	if deploy == "" {
-		if deploy, err = p.findRepo(ctx, h, ref); err != nil {
-			return gitpush.Target{}, err
-		}
-	}
+// target is the deployment repository at a URL, with the credential for it.
+func (p *Provisioner) target(deploy string, tenant cloud.Tenant) (gitpush.Target, error) {
 	if err := p.checkDeployURL(deploy); err != nil {
 		return gitpush.Target{}, &fleet.CallError{Class: fleet.Permanent, Err: err}
 	}
-	return gitpush.Target{
-		URL: deploy, User: p.cfg.AuthUser, Password: ref.Tenant.Token, HTTP: p.git, Packs: p.packs,
-	}, nil
+	user, password, err := p.gitCredential(tenant)
+	if err != nil {
+		return gitpush.Target{}, &fleet.CallError{Class: fleet.Permanent, Err: err}
+	}
+	return gitpush.Target{URL: deploy, User: user, Password: password, HTTP: p.git, Packs: p.packs}, nil
 }
 
-func (p *Provisioner) findRepo(ctx context.Context, h handle, ref cloud.Ref) (string, error) {
+// gitCredential is what the configuration says, else what the authenticator does.
+func (p *Provisioner) gitCredential(tenant cloud.Tenant) (string, secret.String, error) {
+	if !p.cfg.GitPassword.Empty() {
+		return cmp.Or(p.cfg.GitUser, p.cfg.AuthUser), p.cfg.GitPassword, nil
+	}
+	user, password, err := p.api.auth.Git(tenant.Token)
+	if err != nil {
+		return "", secret.String{}, fmt.Errorf("credential for the deployment repository: %w", err)
+	}
+	return cmp.Or(p.cfg.GitUser, user, p.cfg.AuthUser), password, nil
+}
+
+// withRepo reads the application and waits until its deployment repository is there.
+func (p *Provisioner) withRepo(ctx context.Context, h handle, ref cloud.Ref) (application, error) {
 	app, err := p.read(ctx, h, ref.Tenant)
 	if err == nil {
 		err = app.mustBe(ref.Key)
@@ -72,11 +79,7 @@ func (p *Provisioner) findRepo(ctx context.Context, h handle, ref cloud.Ref) (st
 	if err == nil && !app.ready() {
 		app, err = p.awaitRepo(ctx, h, ref.Key, ref.Tenant)
 	}
-	if err != nil {
-		return "", err
-	}
-	p.repos.remember(h.AppID, app.Deployment.HTTPURL)
-	return app.Deployment.HTTPURL, nil
+	return app, err
 }
 
 // checkDeployURL: the credential goes there, so the way must be encrypted, unless

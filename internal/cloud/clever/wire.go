@@ -32,6 +32,7 @@ type application struct {
 		RepoState string `json:"repoState"`
 		HTTPURL   string `json:"httpUrl"`
 	} `json:"deployment"`
+	Env []variable `json:"env"`
 }
 
 // ready tells whether the deployment repository can be pushed to.
