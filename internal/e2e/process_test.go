@@ -171,8 +171,11 @@ func (n *town) applications() []clever.Application {
 }
 
 // settled waits until every job has ended and none of our applications is left.
-func (n *town) settled(limit time.Duration) bool {
-	owner, err := fleet.OwnerOf(gitlab.RunnerToken, n.gitlab)
+func (n *town) settled(limit time.Duration) bool { return n.settledFor(n.gitlab, limit) }
+
+// settledFor is settled for a runner whose coordinator goes by another URL.
+func (n *town) settledFor(coordinator string, limit time.Duration) bool {
+	owner, err := fleet.OwnerOf(gitlab.RunnerToken, coordinator)
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,14 @@ type Job struct {
 	AcquiredAt    *time.Time `json:"acquired_at"`
 	FirstOutputAt *time.Time `json:"first_output_at"`
 	FinishedAt    *time.Time `json:"finished_at"`
+	Artifacts     []Upload   `json:"artifacts,omitempty"` // what was uploaded, by type
+}
+
+// Upload is one uploaded artifact or report.
+type Upload struct {
+	Type     string `json:"type"`
+	Filename string `json:"filename"`
+	Size     int    `json:"size"`
 }
 
 // Queue queues a job and gives its id.
@@ -92,6 +101,9 @@ func (j *job) view() Job {
 		ID: j.id, Status: string(j.status), ExitCode: j.exitCode, Trace: string(j.trace),
 		QueuedAt: moment(j.queuedAt), AcquiredAt: moment(j.acquiredAt),
 		FirstOutputAt: moment(j.firstOutputAt), FinishedAt: moment(j.finishedAt),
+	}
+	for _, kind := range slices.Sorted(maps.Keys(j.artifacts)) {
+		v.Artifacts = append(v.Artifacts, Upload{kind, j.artifacts[kind].filename, len(j.artifacts[kind].data)})
 	}
 	if j.failureReason != "" {
 		v.FailureReason = new(j.failureReason)

@@ -3,8 +3,10 @@
 package gitlab_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -110,6 +112,11 @@ func TestJobsThatMakeNoSenseAreRefused(t *testing.T) {
 		`{"script":["true"],"services":[""]}`,
 		`{"script":["true"],"artifacts":{"paths":[]}}`,
 		`{"script":["true"],"artifacts":{"paths":["a"],"when":"never"}}`,
+		`{"script":["true"],"artifacts":{"reports":{"novel":["a"]}}}`,
+		`{"script":["true"],"artifacts":{"reports":{"junit":[]}}}`,
+		`{"script":["true"],"cache":[{"key":"a"}]}`,
+		`{"script":["true"],"cache":[{"paths":["a"],"policy":"never"}]}`,
+		`{"script":["true"],"hooks":{"on_tuesdays":["true"]}}`,
 		`{"script":["true"],"dependencies":[100001]}`,
 	} {
 		w := b.call("POST", "/_sim/jobs", spec)
@@ -140,4 +147,60 @@ func TestPayload(t *testing.T) {
 		tr.text.WriteString(text)
 		tr.compare(t, "testdata/payload.golden")
 	})
+}
+
+func TestPayloadOfReportsCachesHooksAndOthers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, gitlab.Config{LongPoll: -1})
+	b.queue(`{"script":["make"],"artifacts":{"paths":["out"],"exclude":["out/tmp"],"reports":{"junit":["r.xml"],"sast":["s.json"]},"expire_in":"1 day"},` +
+		`"cache":[{"key":"go","paths":["c"],"fallback_keys":["main"]}],"hooks":{"pre_get_sources_script":["echo hi"]},` +
+		`"payload":{"git_info":{"repo_url":"https://heptapod.example/g/p","repo_type":"hg"},"novel":{"a":[1]},"services":null}}`)
+	w := b.call("POST", request, `{"token":"sim-runner-token","info":{"features":{"upload_multiple_artifacts":true,"artifacts_exclude":true,"fallback_cache_keys":true}}}`)
+	if w.Code != http.StatusCreated {
+		t.Fatalf("answered %d %s", w.Code, w.Body)
+	}
+	var got struct {
+		Artifacts []map[string]any `json:"artifacts"`
+		Cache     []map[string]any `json:"cache"`
+		Hooks     []map[string]any `json:"hooks"`
+		GitInfo   map[string]any   `json:"git_info"`
+		Novel     any              `json:"novel"`
+		Services  any              `json:"services"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"archive zip", "junit gzip", "sast raw"} {
+		if a := got.Artifacts[i]; fmt.Sprint(a["artifact_type"], " ", a["artifact_format"]) != want || a["expire_in"] != "1 day" {
+			t.Errorf("artifact %d is %v, want %s for a day", i, a, want)
+		}
+	}
+	if c := got.Cache[0]; c["key"] != "go" || c["policy"] != "pull-push" || fmt.Sprint(c["fallback_keys"]) != "[main]" {
+		t.Errorf("cache %v", c)
+	}
+	if h := got.Hooks[0]; h["name"] != "pre_get_sources_script" || fmt.Sprint(h["script"]) != "[echo hi]" {
+		t.Errorf("hook %v", h)
+	}
+	if g := got.GitInfo; g["repo_url"] != "https://heptapod.example/g/p" || g["repo_type"] != "hg" || g["ref"] != "main" {
+		t.Errorf("git_info %v: want what was posted laid over what is made", g)
+	}
+	if fmt.Sprint(got.Novel) != "map[a:[1]]" || got.Services != nil {
+		t.Errorf("novel %v, services %v", got.Novel, got.Services)
+	}
+}
+
+func TestJobsThatARunnerCannotRunAreDropped(t *testing.T) {
+	t.Parallel()
+	for _, spec := range []string{
+		`{"script":["true"],"artifacts":{"reports":{"junit":["r.xml"]}}}`,
+		`{"script":["true"],"artifacts":{"paths":["a"],"exclude":["b"]}}`,
+		`{"script":["true"],"cache":[{"paths":["a"],"fallback_keys":["b"]}]}`,
+	} {
+		b := newBench(t, gitlab.Config{LongPoll: -1})
+		id := b.queue(spec)
+		b.expect("204", "POST", request, `{"token":"sim-runner-token"}`)
+		if j := b.job(id); j.Status != "failed" || j.FailureReason == nil || *j.FailureReason != "runner_unsupported" {
+			t.Errorf("%s: %s", spec, j.Status)
+		}
+	}
 }

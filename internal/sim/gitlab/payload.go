@@ -3,6 +3,7 @@
 package gitlab
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,7 +17,7 @@ type object = map[string]any
 // payload is the job as it is granted; the caller holds the lock.
 func (s *Server) payload(j *job) object {
 	repo := s.repo(j.spec.Project)
-	return object{
+	return overlay(object{
 		"id": j.id, "token": j.token, "allow_git_fetch": true,
 		"job_info": s.jobInfo(j),
 		"git_info": object{
@@ -27,18 +28,50 @@ func (s *Server) payload(j *job) object {
 		"runner_info":  object{"timeout": int(j.timeout.Seconds()), "runner_session_url": nil},
 		"variables":    s.variables(j, repo.commit),
 		"steps":        steps(j),
-		"hooks":        []object{},
+		"hooks":        hooks(j),
 		"image":        jobImage(j.spec.Image),
 		"services":     jobServices(j.spec.Services),
 		"artifacts":    jobArtifacts(j),
-		"cache":        []object{},
+		"cache":        caches(j),
 		"credentials":  s.credentials(j),
 		"dependencies": s.dependencies(j),
 		"features": object{
 			"trace_sections": true, "token_mask_prefixes": []string{"glpat-", "glcbt-"},
 			"failure_reasons": append(failureReasons(), "image_pull_failure"),
 		},
+	}, j.spec.Payload)
+}
+
+// overlay lays what was posted over what was made: objects are merged, everything else
+// takes the place of what was there.
+func overlay(base, top object) object {
+	for key, value := range top {
+		below, ok := base[key].(object)
+		if above, is := value.(object); ok && is {
+			value = overlay(below, above)
+		}
+		base[key] = value
 	}
+	return base
+}
+
+func hooks(j *job) []object {
+	out := []object{}
+	for _, name := range slices.Sorted(maps.Keys(j.spec.Hooks)) {
+		out = append(out, object{"name": name, "script": j.spec.Hooks[name]})
+	}
+	return out
+}
+
+func caches(j *job) []object {
+	out := []object{}
+	for _, c := range j.spec.Cache {
+		out = append(out, object{
+			"key": c.Key, "paths": c.Paths, "untracked": c.Untracked, "policy": c.Policy, "when": c.When,
+			"fallback_keys": append([]string{}, c.FallbackKeys...),
+		})
+	}
+	return out
 }
 
 // ciUser is the user name that goes with a job's token.
@@ -119,10 +152,28 @@ func jobArtifacts(j *job) []object {
 	if a == nil {
 		return []object{}
 	}
-	return []object{{
-		"name": j.name(), "untracked": nil, "paths": a.Paths, "exclude": nil, "when": a.When,
-		"expire_in": "1 week", "artifact_type": archive, "artifact_format": "zip",
-	}}
+	out := []object{}
+	if len(a.Paths) > 0 || a.Untracked {
+		out = append(out, object{
+			"name": j.name(), "untracked": orNull(a.Untracked), "paths": a.Paths, "exclude": a.Exclude, "when": a.When,
+			"expire_in": a.ExpireIn, "artifact_type": archive, "artifact_format": "zip",
+		})
+	}
+	for _, kind := range slices.Sorted(maps.Keys(a.Reports)) {
+		out = append(out, object{
+			"name": reportName(kind), "untracked": nil, "paths": a.Reports[kind], "exclude": nil, "when": "always",
+			"expire_in": a.ExpireIn, "artifact_type": kind, "artifact_format": reportFormats()[kind],
+		})
+	}
+	return out
+}
+
+// reportName is what a report's file is called.
+func reportName(kind string) string {
+	if reportFormats()[kind] == "gzip" {
+		return kind + ".gz"
+	}
+	return kind + ".json"
 }
 
 // dependencies are the jobs whose artifacts this one gets, with its own token.
@@ -187,9 +238,11 @@ func (s *Server) parts() (scheme, hostname, port string) {
 	return u.Scheme, u.Hostname(), port
 }
 
-func orNull(text string) any {
-	if text == "" {
+// orNull is null instead of a zero value.
+func orNull[T comparable](value T) any {
+	var zero T
+	if value == zero {
 		return nil
 	}
-	return text
+	return value
 }

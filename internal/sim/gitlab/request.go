@@ -78,8 +78,12 @@ func (s *Server) grant(to *runner, call runnerCall) reply {
 	if to.paused {
 		return nothing(s.queueValue())
 	}
-	for _, j := range s.open {
+	for _, j := range slices.Clone(s.open) {
 		if j.status != pending || !to.takes(j.spec.Tags) || s.waits(j) {
+			continue
+		}
+		if !j.supported(call.Info.Features) {
+			s.finish(j, failed, "runner_unsupported", nil)
 			continue
 		}
 		now := time.Now()
@@ -93,6 +97,19 @@ func (s *Server) grant(to *runner, call runnerCall) reply {
 		return reply{status: http.StatusCreated, body: s.payload(j)}
 	}
 	return nothing(s.queueValue())
+}
+
+// supported tells whether a runner that says it has these features can run the job.
+func (j *job) supported(features map[string]bool) bool {
+	if a := j.spec.Artifacts; a != nil && (len(a.Reports) > 0 && !features["upload_multiple_artifacts"] || len(a.Exclude) > 0 && !features["artifacts_exclude"]) {
+		return false
+	}
+	for _, c := range j.spec.Cache {
+		if len(c.FallbackKeys) > 0 && !features["fallback_cache_keys"] {
+			return false
+		}
+	}
+	return true
 }
 
 // waits tells whether a job still waits for another one; the caller holds the lock.

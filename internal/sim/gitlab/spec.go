@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +24,9 @@ type Spec struct {
 	Services       []Image             `json:"services"`
 	Variables      map[string]Variable `json:"variables"`
 	Artifacts      *Artifacts          `json:"artifacts"`
+	Cache          []Cache             `json:"cache"`
+	Hooks          map[string][]string `json:"hooks"`
+	Payload        map[string]any      `json:"payload"`      // laid over the payload that is made of the rest
 	Dependencies   []int64             `json:"dependencies"` // jobs to wait for and to get the artifacts of
 	Git            bool                `json:"git"`          // else there is nothing to clone
 	Project        string              `json:"project"`
@@ -32,8 +37,22 @@ type Spec struct {
 
 // Artifacts says what a job leaves behind.
 type Artifacts struct {
-	Paths []string `json:"paths"`
-	When  string   `json:"when"`
+	Paths     []string            `json:"paths"`
+	Exclude   []string            `json:"exclude"`
+	Untracked bool                `json:"untracked"`
+	When      string              `json:"when"`
+	ExpireIn  string              `json:"expire_in"`
+	Reports   map[string][]string `json:"reports"` // paths by type, such as junit
+}
+
+// Cache is one cache of a job.
+type Cache struct {
+	Key          string   `json:"key"`
+	Paths        []string `json:"paths"`
+	Untracked    bool     `json:"untracked"`
+	Policy       string   `json:"policy"`
+	When         string   `json:"when"`
+	FallbackKeys []string `json:"fallback_keys"`
 }
 
 // Image is an image or a service: a name, or an object.
@@ -124,13 +143,54 @@ func (s *Spec) complete() error {
 			return fmt.Errorf("variable %q can't be set in a shell", k)
 		}
 	}
-	if a := s.Artifacts; a != nil {
-		a.When = cmp.Or(a.When, "on_success")
-		if len(a.Paths) == 0 || a.When != "on_success" && a.When != "on_failure" && a.When != "always" {
-			return errors.New("artifacts need paths, and when is on_success, on_failure or always")
+	for name := range s.Hooks {
+		if name != "pre_get_sources_script" && name != "post_get_sources_script" {
+			return fmt.Errorf("hook %q: want pre_get_sources_script or post_get_sources_script", name)
+		}
+	}
+	for i := range s.Cache {
+		if err := s.Cache[i].complete(); err != nil {
+			return err
+		}
+	}
+	return s.Artifacts.complete()
+}
+
+func (a *Artifacts) complete() error {
+	if a == nil {
+		return nil
+	}
+	a.When = cmp.Or(a.When, "on_success")
+	a.ExpireIn = cmp.Or(a.ExpireIn, "1 week")
+	if len(a.Paths) == 0 && !a.Untracked && len(a.Reports) == 0 || !oneOf(a.When, "on_success", "on_failure", "always") {
+		return errors.New("artifacts need paths, untracked or reports, and when is on_success, on_failure or always")
+	}
+	for kind, paths := range a.Reports {
+		if _, ok := reportFormats()[kind]; !ok || len(paths) == 0 {
+			return fmt.Errorf("report %q: want paths, and one of the types %s", kind, strings.Join(slices.Sorted(maps.Keys(reportFormats())), ", "))
 		}
 	}
 	return nil
+}
+
+func (c *Cache) complete() error {
+	c.Key, c.Policy, c.When = cmp.Or(c.Key, "default"), cmp.Or(c.Policy, "pull-push"), cmp.Or(c.When, "on_success")
+	if len(c.Paths) == 0 && !c.Untracked || !oneOf(c.Policy, "pull-push", "pull", "push") || !oneOf(c.When, "on_success", "on_failure", "always") {
+		return errors.New("a cache needs paths or untracked; policy is pull-push, pull or push; when is on_success, on_failure or always")
+	}
+	return nil
+}
+
+func oneOf(text string, allowed ...string) bool { return slices.Contains(allowed, text) }
+
+// reportFormats are the types of report and how each is uploaded (GitLab,
+// Ci::JobArtifact).
+func reportFormats() map[string]string {
+	return map[string]string{
+		"junit": "gzip", "cobertura": "gzip", "dotenv": "gzip", "metrics": "gzip",
+		"codequality": "raw", "sast": "raw", "secret_detection": "raw", "dependency_scanning": "raw",
+		"container_scanning": "raw", "dast": "raw", "terraform": "raw", "performance": "raw",
+	}
 }
 
 // root is the top-level group of a project.

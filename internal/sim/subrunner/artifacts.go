@@ -4,6 +4,7 @@ package subrunner
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -105,6 +106,14 @@ func (j *job) uploadOne(ctx context.Context, a artifact) error {
 	return nil
 }
 
+// filename is what the upload is called; the name of a report ends as it should already.
+func (a artifact) filename() string {
+	if a.Format == "zip" || a.Format == "" {
+		return a.Name + ".zip"
+	}
+	return a.Name
+}
+
 // send streams one archive: multipart and chunked, as gitlab-runner does.
 func (j *job) send(ctx context.Context, a artifact, archive []byte) reply {
 	ctx, cancel := context.WithTimeout(ctx, transferLimit)
@@ -112,7 +121,7 @@ func (j *job) send(ctx context.Context, a artifact, archive []byte) reply {
 	body, w := io.Pipe()
 	form := multipart.NewWriter(w)
 	go func() {
-		part, err := form.CreateFormFile("file", a.Name+".zip")
+		part, err := form.CreateFormFile("file", a.filename())
 		if err == nil {
 			_, err = io.Copy(part, bytes.NewReader(archive))
 		}
@@ -122,7 +131,7 @@ func (j *job) send(ctx context.Context, a artifact, archive []byte) reply {
 		w.CloseWithError(err)
 	}()
 	defer body.Close()
-	query := url.Values{"artifact_format": {"zip"}, "artifact_type": {a.Type}}
+	query := url.Values{"artifact_format": {cmp.Or(a.Format, "zip")}, "artifact_type": {a.Type}}
 	if a.ExpireIn != "" {
 		query.Set("expire_in", a.ExpireIn)
 	}

@@ -149,6 +149,24 @@ func TestRealArtifacts(t *testing.T) {
 	}
 }
 
+func TestRealReports(t *testing.T) {
+	r := newReal(t)
+	j := r.run(gitlab.Spec{
+		Script: []string{"echo '<testsuite/>' > a.xml; echo '{}' > s.json", "exit 1"},
+		Artifacts: &gitlab.Artifacts{
+			Paths: []string{"a.xml"}, Reports: map[string][]string{"junit": {"*.xml"}, "sast": {"s.json"}, "dotenv": {"none.env"}},
+		},
+	})
+	r.expect(j, "failed", `Uploading artifacts as "junit" to coordinator... 201 Created`)
+	var kinds []string
+	for _, a := range j.Artifacts {
+		kinds = append(kinds, a.Type+" "+a.Filename)
+	}
+	if got, want := strings.Join(kinds, ", "), "junit junit.gz, sast sast.json"; got != want {
+		t.Errorf("uploaded %s, want %s: reports are sent of failed jobs too", got, want)
+	}
+}
+
 func TestRealClone(t *testing.T) {
 	needs(t, "git")
 	r := newReal(t)

@@ -5,6 +5,7 @@ package subrunner
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,35 @@ func (r *realPlace) pack(a artifact) ([]byte, int, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("collect artifacts: %w", err)
 	}
+	switch a.Format {
+	case "gzip":
+		return gzipFiles(files)
+	case "raw":
+		if len(files) > 1 {
+			return nil, 0, fmt.Errorf("%w: only one file can be sent as raw", errScript)
+		}
+		for _, data := range files {
+			return data, 1, nil
+		}
+		return nil, 0, nil
+	}
 	return zipFiles(files)
+}
+
+// gzipFiles makes one member of each file, the same for the same files.
+func gzipFiles(files map[string][]byte) ([]byte, int, error) {
+	var b bytes.Buffer
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		z := gzip.NewWriter(&b)
+		z.Name = path.Base(name)
+		if _, err := z.Write(files[name]); err != nil {
+			return nil, 0, fmt.Errorf("gzip %q: %w", name, err)
+		}
+		if err := z.Close(); err != nil {
+			return nil, 0, fmt.Errorf("gzip %q: %w", name, err)
+		}
+	}
+	return b.Bytes(), len(files), nil
 }
 
 // selects tells whether a path or pattern names the file, or a folder above it.
