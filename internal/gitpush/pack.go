@@ -35,12 +35,12 @@ type packed struct {
 
 // compressed gives the object's zlib stream. Concurrent calls for one object compress
 // it once. A nil cache keeps nothing.
-func (c *Cache) compressed(o object) []byte {
+func (c *Cache) compressed(o object, w *zlib.Writer) []byte {
 	if c == nil || !o.keep || len(o.data) < keepFrom {
-		return deflate(o.data)
+		return deflate(o.data, w)
 	}
 	p := c.slot(o.hash)
-	p.once.Do(func() { p.data = deflate(o.data) })
+	p.once.Do(func() { p.data = deflate(o.data, w) })
 	return p.data
 }
 
@@ -63,9 +63,11 @@ func (c *Cache) slot(hash plumbing.Hash) *packed {
 	return p
 }
 
-func deflate(data []byte) []byte {
+// deflate compresses with a writer that is used again for each object: it is a
+// megabyte large.
+func deflate(data []byte, w *zlib.Writer) []byte {
 	var out bytes.Buffer
-	w := zlib.NewWriter(&out)
+	w.Reset(&out)
 	_, _ = w.Write(data) // a bytes.Buffer takes everything
 	_ = w.Close()
 	return out.Bytes()
@@ -80,8 +82,9 @@ func writePack(objects []object, cache *Cache) io.ReadCloser {
 	sum := sha1.New()
 	sum.Write(head)
 	parts := []io.Reader{bytes.NewReader(head)}
+	squeeze := zlib.NewWriter(io.Discard)
 	for _, o := range objects {
-		for _, part := range [][]byte{objectHeader(o.kind, len(o.data)), cache.compressed(o)} {
+		for _, part := range [][]byte{objectHeader(o.kind, len(o.data)), cache.compressed(o, squeeze)} {
 			sum.Write(part)
 			parts = append(parts, bytes.NewReader(part))
 		}
