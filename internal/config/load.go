@@ -48,12 +48,8 @@ func readAll(path string) (string, os.FileMode, error) {
 
 // parse does all of Load but for opening the file itself.
 func parse(path, text string, mode os.FileMode, d deps) (*Config, error) {
-	table := map[string]any{}
-	if _, err := toml.Decode(text, &table); err != nil {
-		return nil, &Error{[]Problem{syntax(path, err)}}
-	}
-	f := &file{path: path, at: scan(text), deps: d}
-	cfg := f.config(f.reader(secGlobal, "", table))
+	f := &file{path: path, deps: d}
+	cfg := f.parse(text)
 	if len(f.problems) > 0 {
 		return nil, &Error{inOrder(f.problems)}
 	}
@@ -62,6 +58,17 @@ func parse(path, text string, mode os.FileMode, d deps) (*Config, error) {
 	}
 	cfg.Warnings = texts(inOrder(f.warnings))
 	return cfg, nil
+}
+
+// parse reads a text as far as it can be read, and notes what is wrong with it.
+func (f *file) parse(text string) *Config {
+	table := map[string]any{}
+	if _, err := toml.Decode(text, &table); err != nil {
+		f.problems = []Problem{syntax(f.path, err)}
+		return &Config{}
+	}
+	f.at = scan(text)
+	return f.config(f.reader(secGlobal, "", table))
 }
 
 // Parts of the parser's messages that repeat the file's text, which may be a secret.

@@ -15,6 +15,9 @@ type Problem struct {
 	Line int
 	Key  string // "" when it is about the file as a whole
 	Text string // what was found and what is allowed
+
+	// here: it is about this computer and this environment, not about the file.
+	here bool
 }
 
 // String is "file:line: key: text".
@@ -59,11 +62,11 @@ type deps struct {
 }
 
 func (f *file) problem(path, key, format string, args ...any) {
-	f.problems = append(f.problems, Problem{f.path, f.at.at(path), key, fmt.Sprintf(format, args...)})
+	f.problems = append(f.problems, Problem{Path: f.path, Line: f.at.at(path), Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
 func (f *file) warn(path, key, format string, args ...any) {
-	f.warnings = append(f.warnings, Problem{f.path, f.at.at(path), key, fmt.Sprintf(format, args...)})
+	f.warnings = append(f.warnings, Problem{Path: f.path, Line: f.at.at(path), Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
 // inOrder sorts by line.

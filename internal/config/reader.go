@@ -29,6 +29,12 @@ func (r *reader) bad(key, format string, args ...any) {
 	r.file.problem(r.full(key), key, format, args...)
 }
 
+// absent is bad for what this computer or this environment lacks.
+func (r *reader) absent(key, format string, args ...any) {
+	r.bad(key, format, args...)
+	r.file.problems[len(r.file.problems)-1].here = true
+}
+
 func (r *reader) warn(key, format string, args ...any) {
 	r.file.warn(r.full(key), key, format, args...)
 }

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -126,24 +127,47 @@ func (f *file) identity(r *reader, rc *Runner) {
 
 // executor checks which one is asked for and reads its keys.
 func (f *file) executor(r *reader, rc *Runner) {
-	allowed := []string{ExecutorClever, ExecutorDocker}
+	if rc.Executor == "" {
+		return
+	}
+	if why := refusal(rc.Executor); why != "" {
+		r.bad("executor", "found %q, %s", r.table["executor"], why)
+		return
+	}
 	switch rc.Executor {
-	case "":
 	case ExecutorDocker:
 		r.warn("executor", "local-docker is not in this release: the service won't start with it")
 	case ExecutorClever:
 		rc.Clever = f.clever(r)
+	}
+}
+
+// Executors lists the executors that there are.
+func Executors() []string { return []string{ExecutorClever, ExecutorDocker} }
+
+// CheckExecutor says why an executor is refused, and what takes its place.
+func CheckExecutor(name string) error {
+	if why := refusal(name); why != "" {
+		return fmt.Errorf("found %q, %s", name, why)
+	}
+	return nil
+}
+
+// refusal is "" for an executor that there is.
+func refusal(name string) string {
+	switch name {
+	case ExecutorClever, ExecutorDocker:
+		return ""
 	case "clever-service-docker":
-		r.bad("executor", "found %q, which is replaced by %q", r.table["executor"], ExecutorClever)
+		return fmt.Sprintf("which is replaced by %q", ExecutorClever)
 	case "service-docker":
-		r.bad("executor", "found %q, which was for tests only; use %q", r.table["executor"], ExecutorDocker)
+		return fmt.Sprintf("which was for tests only; use %q", ExecutorDocker)
 	case "docker", "docker-windows", "docker+machine", "docker-ssh", "docker-ssh+machine", "docker-autoscaler", "instance",
 		"shell", "ssh", "kubernetes", "custom", "parallels", "virtualbox":
-		r.bad("executor", "found %q, which gitlab-runner runs itself; here it is %q (an instance on Clever Cloud for each job) or %q (for tests)",
-			r.table["executor"], ExecutorClever, ExecutorDocker)
-	default:
-		r.bad("executor", "found %q, want one of: %s%s", r.table["executor"], strings.Join(allowed, ", "), hint(rc.Executor, allowed))
+		return fmt.Sprintf("which gitlab-runner runs itself; here it is %q (an instance on Clever Cloud for each job) or %q (for tests)",
+			ExecutorClever, ExecutorDocker)
 	}
+	return fmt.Sprintf("want one of: %s%s", strings.Join(Executors(), ", "), hint(name, Executors()))
 }
 
 // watch reads a trace watch over what holds without it.

@@ -39,7 +39,7 @@ func (r *reader) expand(key, s string) (string, bool) {
 		value, ok := r.file.deps.env(name)
 		if !ok {
 			good = false
-			r.bad(key, "the environment variable %s is not set", name)
+			r.absent(key, "the environment variable %s is not set", name)
 		}
 		return value
 	})
@@ -94,7 +94,7 @@ func (r *reader) secretFile(at found) secret.String {
 	path = r.absolute(path)
 	raw, err := r.file.deps.read(path)
 	if err != nil {
-		r.bad(at.name, "%v", err)
+		r.absent(at.name, "%v", err)
 		return secret.String{}
 	}
 	return r.checked(at, strings.TrimRight(string(raw), "\r\n"), path+" is ")
