@@ -38,7 +38,7 @@ demo: build
 
 .PHONY: test
 test:
-	@./.ci/need bash git gcc
+	@./.ci/need bash git gcc dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
 	$(GO) test -race -shuffle=on ./...
 
 # Random plans with faults and crashes in simulated time, each from its seed.

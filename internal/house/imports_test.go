@@ -53,13 +53,14 @@ var rules = []rule{
 	{"internal/sim/*", []string{"internal/fleet", "internal/sim/*"}, "an independent reading of each protocol, or a misreading cancels itself out"},
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
 	{"internal/demo", nil, "sees what a user sees: processes and HTTP"},
+	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
 	{"internal/house", nil, "tests only"},
 	{"cmd/paas-relay", []string{"internal/relay"}, "travels to every instance: the standard library only"},
 	{"cmd/*", join(service, "internal/register", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
 }
 
 // testOnly are rooms that only tests may import.
-var testOnly = []string{"internal/e2e", "internal/house", "internal/cloud/cloudtest"}
+var testOnly = []string{"internal/e2e", "internal/engine", "internal/house", "internal/cloud/cloudtest"}
 
 // pure are packages that must not reach the world, and what they may therefore not import.
 var pure = map[string][]string{
@@ -143,7 +144,7 @@ var modules = map[string][]string{
 	"github.com/go-git/go-billy/v5":       {"internal/gitpush", "internal/sim/clever"},
 	"github.com/prometheus/client_golang": {"internal/api", "internal/api/server"},
 	"modernc.org/sqlite":                  {"internal/store"},
-	"golang.org/x/sys":                    {"internal/store", "internal/sim/launch", "cmd/heptapod-paas-runner"},
+	"golang.org/x/sys":                    {"internal/store", "internal/engine", "internal/sim/launch", "cmd/heptapod-paas-runner"},
 	"golang.org/x/sync":                   {"internal/*", "internal/sim/*", "internal/cloud/*", "cmd/heptapod-paas-runner"},
 	"github.com/rogpeppe/go-internal":     {},
 	"pgregory.net/rapid":                  {},

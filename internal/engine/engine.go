@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Options say what kind of engine. The zero value is Docker's defaults.
+type Options struct {
+	MTU    int  // of the default bridge
+	Remap  bool // root in a container is nobody on the host (userns-remap)
+	Closed bool // containers on the default bridge don't see each other (icc=false), and no proxy serves published ports
+}
+
+// Engine is a running Docker Engine.
+type Engine struct {
+	Socket string // where it listens; may be mounted into containers
+	dir    string
+	cgroup string
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	http   *http.Client
+	stop   sync.Once
+}
+
+// Start starts an engine and stops it when the test ends. With -short the test is
+// skipped; otherwise an engine that can't be started fails it.
+func Start(t testing.TB, o Options) *Engine {
+	t.Helper()
+	needed(t)
+	e, err := start(o)
+	if err != nil {
+		t.Fatalf("start a Docker Engine: %v", err)
+	}
+	t.Cleanup(e.Stop)
+	return e
+}
+
+// needed skips a test that is to be quick.
+func needed(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a Docker Engine")
+	}
+}
+
+// Shared is one engine for all tests of a package: started when it is first asked
+// for, stopped by TestMain.
+type Shared struct {
+	Options Options
+
+	once   sync.Once
+	engine *Engine
+	err    error
+}
+
+// Get gives the engine, and starts it if need be.
+func (s *Shared) Get(t testing.TB) *Engine {
+	t.Helper()
+	needed(t)
+	s.once.Do(func() { s.engine, s.err = start(s.Options) })
+	if s.err != nil {
+		t.Fatalf("start a Docker Engine: %v", s.err)
+	}
+	return s.engine
+}
+
+// Stop stops the engine, if it was started.
+func (s *Shared) Stop() {
+	if s.engine != nil {
+		s.engine.Stop()
+	}
+}
+
+// Stop removes all containers and ends the engine.
+func (e *Engine) Stop() {
+	e.stop.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		e.clear(ctx)
+		e.Kill()
+		_ = os.RemoveAll(e.dir) // in the folder for what is temporary
+		removeCgroups(e.cgroup)
+	})
+}
+
+// clear removes the containers, so that their control groups go. An engine that
+// does not answer any more is killed all the same.
+func (e *Engine) clear(ctx context.Context) {
+	var found []struct {
+		ID string `json:"Id"`
+	}
+	if e.Call(ctx, http.MethodGet, "/containers/json?all=true", nil, &found) != nil {
+		return
+	}
+	var all sync.WaitGroup
+	for _, c := range found {
+		all.Go(func() { _ = e.Call(ctx, http.MethodDelete, "/containers/"+c.ID+"?force=true&v=true", nil, nil) })
+	}
+	all.Wait()
+}
+
+// Kill ends the engine at once, as if the power went: its processes, containers and
+// networks are gone when it returns.
+func (e *Engine) Kill() {
+	_ = e.cmd.Process.Kill() // the one error is that it has ended
+	<-e.ended
+}
+
+// Log is what the engine wrote last.
+func (e *Engine) Log() string {
+	text, err := os.ReadFile(filepath.Join(e.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-8000):])
+}
+
+// Gateway is the host's address on the default bridge.
+func (e *Engine) Gateway(t testing.TB) string {
+	t.Helper()
+	var gateway string
+	err := e.inside(func() error {
+		bridge, err := net.InterfaceByName("docker0")
+		if err != nil {
+			return err
+		}
+		addresses, err := bridge.Addrs()
+		if err != nil {
+			return err
+		}
+		for _, a := range addresses {
+			if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil {
+				gateway = ip.IP.String()
+			}
+		}
+		return nil
+	})
+	if err != nil || gateway == "" {
+		t.Fatalf("find the host's address on the default bridge: %q, %v", gateway, err)
+	}
+	return gateway
+}
+
+// Listen listens on the host's address on the default bridge, which containers on
+// every network reach, and nobody outside the engine's own network namespace.
+func (e *Engine) Listen(t testing.TB) net.Listener {
+	t.Helper()
+	address := net.JoinHostPort(e.Gateway(t), "0")
+	var l net.Listener
+	err := e.inside(func() (err error) {
+		l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("listen on %s: %v", address, err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// Dial connects to an address as the engine's host sees it. The address is numeric.
+func (e *Engine) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = e.inside(func() (err error) {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		return err
+	})
+	return conn, err
+}
+
+// removeCgroups removes what containers of a killed engine have left of control
+// groups. Best effort: an empty group harms nobody.
+func removeCgroups(parent string) {
+	for _, root := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
+		groups, err := filepath.Glob(root)
+		if err != nil || strings.Trim(parent, "/") == "" {
+			return
+		}
+		for _, g := range groups {
+			below, _ := filepath.Glob(g + "/*/")
+			for _, b := range below {
+				_ = os.Remove(b)
+			}
+			_ = os.Remove(g)
+		}
+	}
+}
