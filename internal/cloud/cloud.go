@@ -28,7 +28,7 @@ type Provisioner interface {
 	// Create makes the instance named spec.Key and waits until it can be started.
 	// It is never retried inside. Permanent: nothing exists. Transient: nothing was
 	// done. Unknown: it may exist. When the instance exists but waiting for it
-	// failed, the error is unknown too; Inspect finds it.
+	// failed, the error is unknown too; the sighting has its handle then.
 	Create(ctx context.Context, spec Spec) (Sighting, error)
 
 	// Start starts the job: the commit point, done once. fleet.ErrAlreadyStarted

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"heptapod-paas-runner/internal/store"
 )
 
 var errPower = errors.New("the power is cut")
@@ -28,7 +30,8 @@ type fate struct {
 	trail  *[]string // of all lives of a world
 	kill   context.CancelFunc
 	dead   bool
-	refuse atomic.Bool // a broken proxy stands before the service: 401 to everything of the coordinator
+	cut    string       // the point at which the power was cut
+	full   *atomic.Bool // the ledger's disk has no space left
 }
 
 // Point implements store.Hook: commits are crash points.
@@ -38,6 +41,9 @@ func (f *fate) Point(name string) error {
 	if f.dead {
 		return errPower
 	}
+	if f.full.Load() && strings.HasPrefix(name, "commit ") && strings.HasSuffix(name, "/before") {
+		return fmt.Errorf("simulated: %w", store.ErrFull)
+	}
 	f.seen[name]++
 	full := fmt.Sprintf("%s#%d", name, f.seen[name])
 	*f.trail = append(*f.trail, fmt.Sprintf("%s %s", time.Now().Format("15:04:05.000000"), full))
@@ -45,7 +51,7 @@ func (f *fate) Point(name string) error {
 	if full != f.target && f.count != f.after {
 		return nil
 	}
-	f.dead = true
+	f.dead, f.cut = true, name
 	f.kill()
 	return errPower
 }
@@ -53,9 +59,10 @@ func (f *fate) Point(name string) error {
 // wire is the life's way to the network; each call has a crash point before it is sent
 // and one after it took effect.
 type wire struct {
-	fate *fate
-	seed uint64
-	next http.RoundTripper
+	fate   *fate
+	refuse *atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
+	seed   uint64
+	next   http.RoundTripper
 
 	mu    sync.Mutex
 	calls map[string]int
@@ -79,7 +86,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
 	}
-	if w.fate.refuse.Load() && strings.HasPrefix(r.URL.Path, "/api/v4/") {
+	if w.refuse.Load() && strings.HasPrefix(r.URL.Path, "/api/v4/") {
 		return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	}
 	answer, err := w.next.RoundTrip(r)

@@ -9,8 +9,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"heptapod-paas-runner/internal/relay"
@@ -25,9 +27,40 @@ type bench struct {
 	net *memnet.Network
 	dir string
 
+	deaf atomic.Int32 // so many machines will boot and never do anything
+
 	mu      sync.Mutex
 	started map[string]int // how often a sub-runner was started for a key
 	boots   int
+	alive   []machine // in order of boot
+}
+
+// machine is one that runs, and what kills it.
+type machine struct {
+	place string
+	die   context.CancelFunc
+}
+
+// kill lets one of the running machines die.
+func (b *bench) kill(which int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.alive) > 0 {
+		b.alive[which%len(b.alive)].die()
+	}
+}
+
+// live notes a machine that runs; the function that comes back notes its end.
+func (b *bench) live(place string, die context.CancelFunc) func() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.alive = append(b.alive, machine{place, die})
+	return func() {
+		die()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.alive = slices.DeleteFunc(b.alive, func(m machine) bool { return m.place == place })
+	}
 }
 
 // Launch implements clever.Launcher.
@@ -36,6 +69,12 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 	b.boots++
 	place := fmt.Sprintf("vm%d", b.boots)
 	b.mu.Unlock()
+	ctx, die := context.WithCancel(ctx)
+	defer b.live(place, die)()
+	if b.deaf.Load() > 0 && b.deaf.Add(-1) >= 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	dir := filepath.Join(b.dir, place)
 	settings := ""
 	for path, data := range task.Files {

@@ -140,14 +140,14 @@ func TestBrokenProxyDestroysNothing(t *testing.T) {
 		w.begin("")
 		time.Sleep(3 * time.Minute)
 		// The instance is not behind that proxy: only the service's calls are refused.
-		w.life.fate.refuse.Store(true)
+		w.refuse.Store(true)
 		time.Sleep(10 * time.Minute)
 		for _, app := range w.clever.Applications() {
 			if app.State == "deleted" {
 				w.t.Error("the instance of a running job was destroyed")
 			}
 		}
-		w.life.fate.refuse.Store(false)
+		w.refuse.Store(false)
 	}, nil)
 }
 

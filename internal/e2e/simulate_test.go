@@ -3,252 +3,229 @@
 package e2e
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
-	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
-// plan is one random history: what users, clouds and operators do, and when. It is drawn
-// whole before it is played, so that a seed stands for it.
-type plan struct {
-	jobs   []planned
-	deeds  []deed
-	deaths []death
+// The simulation is this test, compiled to a program called simulate, which takes SEED
+// and RUNS from the environment.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "simulate" && len(os.Args) == 1 {
+		os.Args = append(os.Args, "-test.run=^TestSimulate$", "-test.timeout=0")
+	}
+	os.Exit(m.Run())
 }
 
-type planned struct {
-	at     time.Duration
-	body   map[string]any
-	cancel time.Duration // after queuing; 0 = never
+// shardVariable tells a worker which seeds are its own: "first step runs".
+const shardVariable = "SIMULATE_SHARD"
+
+// played is what a worker tells of one run, as a line of JSON.
+type played struct {
+	Seed   int      `json:"seed"`
+	Points []string `json:"points"` // kinds of crash points passed
+	Cuts   []string `json:"cuts"`   // kinds at which a life was cut
+	Lives  int      `json:"lives"`
+	Deeds  []string `json:"deeds"` // kinds of what happened
+	Wrong  []string `json:"wrong"`
+	Plan   string   `json:"plan"` // what broke an invariant, made as small as it gets
+	Log    string   `json:"log"`
 }
 
-// deed is something that a simulator is told at a time.
-type deed struct {
-	at   time.Duration
-	name string
-	do   func(w *world)
-}
-
-// death ends a life of the service: at its n-th crash point, or by SIGTERM after a time.
-type death struct {
-	points int
-	term   time.Duration
-	pause  time.Duration // before the next life
-	forget bool          // the ledger is lost with it
-}
-
-// mishaps are the ways in which a call can go wrong.
-var mishaps = map[string]map[string]any{
-	"503 with HTML":   {"status": 503, "body": "<html>busy</html>"},
-	"500":             {"status": 500, "body": `{"id":-500,"message":"<p>Error from provider</p>","type":"error"}`},
-	"429":             {"status": 429},
-	"429 Retry-After": {"status": 429, "headers": map[string]string{"Retry-After": "20"}},
-	"cut before":      {"drop": "before"},
-	"cut after":       {"drop": "after"},
-	"slow":            {"delay": "7s"},
-	"hang":            {"delay": "95s"},
-	"garbage":         {"status": 200, "body": "{{{"},
-	"not there":       {"status": 404, "body": "404 page not found"},
-}
-
-var cloudCalls = []string{
-	"POST /v2/organisations/*/applications", "GET /v2/organisations/*/applications", "GET /v2/organisations/*/applications/*",
-	"DELETE /v2/organisations/*/applications/*", "POST /git/*/git-receive-pack", "GET /git/*/info/refs", "GET /v2/products/instances",
-}
-
-var coordinatorCalls = []string{
-	"POST /api/v4/jobs/request", "PUT /api/v4/jobs/*", "PATCH /api/v4/jobs/*/trace", "GET /api/v4/job",
-}
-
-func drawPlan(seed uint64) plan {
-	rng := rand.New(rand.NewPCG(seed, 0x51))
-	within := func(d time.Duration) time.Duration { return time.Duration(rng.Int64N(int64(d))) }
-	var p plan
-	for range 1 + rng.IntN(6) {
-		p.jobs = append(p.jobs, drawJob(rng, within))
-	}
-	for range rng.IntN(6) {
-		p.deeds = append(p.deeds, drawMishap(rng, within))
-	}
-	if rng.IntN(4) == 0 {
-		p.deeds = append(p.deeds, drawOutage(within)...)
-	}
-	for range rng.IntN(5) {
-		d := death{points: 1 + rng.IntN(150), pause: within(90 * time.Second)}
-		if rng.IntN(3) == 0 {
-			d = death{term: within(3 * time.Minute), pause: within(time.Minute)}
-		}
-		d.forget = rng.IntN(15) == 0
-		p.deaths = append(p.deaths, d)
-	}
-	slices.SortStableFunc(p.deeds, func(a, b deed) int { return int(a.at - b.at) })
-	slices.SortStableFunc(p.jobs, func(a, b planned) int { return int(a.at - b.at) })
-	return p
-}
-
-func drawJob(rng *rand.Rand, within func(time.Duration) time.Duration) planned {
-	body := map[string]any{
-		"script":          []string{[]string{"echo hello", "exit 3", "false"}[rng.IntN(3)]},
-		"virtual_seconds": rng.IntN(200), "timeout": 600 + rng.IntN(3000),
-	}
-	if f := []string{"", "XS", "S", "L", "XL", "3XL", "what"}[rng.IntN(7)]; f != "" {
-		body["variables"] = map[string]any{"CI_CLEVER_CLOUD_FLAVOR": f}
-	}
-	j := planned{at: within(5 * time.Minute), body: body}
-	if rng.IntN(4) == 0 {
-		j.cancel = time.Second + within(3*time.Minute)
-	}
-	return j
-}
-
-func drawMishap(rng *rand.Rand, within func(time.Duration) time.Duration) deed {
-	names := make([]string, 0, len(mishaps))
-	for name := range mishaps {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	name := names[rng.IntN(len(names))]
-	where, calls := cleverURL, cloudCalls
-	if rng.IntN(2) == 0 {
-		where, calls = gitlabURL, coordinatorCalls
-	}
-	fault := map[string]any{"match": calls[rng.IntN(len(calls))], "times": 1 + rng.IntN(6)}
-	maps.Copy(fault, mishaps[name])
-	return deed{within(6 * time.Minute), fmt.Sprintf("%s: %s", name, fault["match"]), func(w *world) { w.fault(where, fault) }}
-}
-
-// drawOutage takes the coordinator away for some minutes.
-func drawOutage(within func(time.Duration) time.Duration) []deed {
-	at := within(4 * time.Minute)
-	return []deed{
-		{at, "coordinator down", func(w *world) {
-			for _, call := range coordinatorCalls {
-				w.fault(gitlabURL, map[string]any{"match": call, "times": 0, "status": 502})
-			}
-		}},
-		{at + time.Minute + within(15*time.Minute), "coordinator up", func(w *world) { w.heal(gitlabURL) }},
-	}
-}
-
-var ends = []string{"success", "failed", "canceled"}
-
-// play plays a plan; it gives the history.
-func (p plan) play(t *testing.T, seed uint64) (trail []string) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, seed)
-		defer w.close()
-		for _, j := range p.jobs {
-			w.done.Go(func() {
-				time.Sleep(j.at)
-				id := w.queue(j.body, ends...).id
-				if j.cancel > 0 {
-					time.Sleep(j.cancel)
-					w.cancel(id)
-				}
-			})
-		}
-		for _, d := range p.deeds {
-			w.done.Go(func() {
-				time.Sleep(d.at)
-				d.do(w)
-			})
-		}
-		for _, d := range p.deaths {
-			w.beginFate(&fate{after: d.points})
-			if d.term > 0 {
-				time.Sleep(d.term)
-			} else {
-				w.untilCut(6 * time.Minute)
-			}
-			w.end()
-			if d.forget {
-				w.lose()
-			}
-			time.Sleep(d.pause)
-		}
-		w.begin("")
-		time.Sleep(22 * time.Minute) // until all that was planned has happened
-		if !w.quiet(patience) {
-			t.Errorf("not quiet: %+v", w.life.manager.Status())
-		}
-		w.report()
-		w.end()
-		time.Sleep(2 * time.Minute) // a call that a mishap holds may outlive its client
-		trail = w.trail
-	})
-	return trail
-}
-
-// lose removes the ledger between two lives.
-func (w *world) lose() {
-	w.forgot = true
-	files, err := filepath.Glob(w.cfg.StateFile + "*")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, f := range files {
-		if err := os.Remove(f); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// describe tells a plan to people.
-func (p plan) describe() string {
-	var b strings.Builder
-	for _, j := range p.jobs {
-		fmt.Fprintf(&b, "%8s job %v", j.at.Round(time.Second), j.body)
-		if j.cancel > 0 {
-			fmt.Fprintf(&b, ", canceled after %s", j.cancel.Round(time.Second))
-		}
-		b.WriteByte('\n')
-	}
-	for _, d := range p.deeds {
-		fmt.Fprintf(&b, "%8s %s\n", d.at.Round(time.Second), d.name)
-	}
-	for i, d := range p.deaths {
-		fmt.Fprintf(&b, "life %d ends: %+v\n", i+1, d)
-	}
-	return b.String()
-}
-
-// Random plans, each from its seed. SEED is the first one and RUNS how many; `make
-// simulate` sets them.
+// Random plans, each from its seed, played by one process for each core: a bubble's
+// goroutines take turns, so that a second core only makes them wait for each other. SEED
+// is the first one and RUNS how many; `make simulate` sets them. With TWICE=1 each plan is
+// played twice and the histories are compared.
 func TestSimulate(t *testing.T) {
+	if shard := os.Getenv(shardVariable); shard != "" {
+		work(t, shard)
+		return
+	}
 	first, runs := number(t, "SEED", 1), number(t, "RUNS", 100)
 	if testing.Short() {
 		runs = min(runs, 10)
 	}
-	begun := time.Now()
-	points := map[string]bool{}
-	kinds := map[string]bool{}
-	for seed := first; seed < first+runs; seed++ {
-		p := drawPlan(uint64(seed))
-		ok := t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			for _, line := range p.play(t, uint64(seed)) {
-				_, name, _ := strings.Cut(line, " ")
-				points[occurrence.ReplaceAllString(name, "")] = true
+	s := &summary{begun: time.Now(), runs: runs, points: map[string]bool{}, cuts: map[string]bool{}, deeds: map[string]bool{}}
+	workers := min(runtime.NumCPU(), runs)
+	var group sync.WaitGroup
+	for k := range workers {
+		share := (runs - k + workers - 1) / workers
+		group.Go(func() { s.follow(t, fmt.Sprintf("%d %d %d", first+k, workers, share)) })
+	}
+	group.Wait()
+	if s.done != runs {
+		t.Errorf("%d of %d runs were played", s.done, runs)
+	}
+}
+
+// work plays the seeds of a shard and prints what became of each.
+func work(t *testing.T, shard string) {
+	var first, step, runs int
+	if _, err := fmt.Sscan(shard, &first, &step, &runs); err != nil {
+		t.Fatalf("%s=%q: %v", shardVariable, shard, err)
+	}
+	for i := range runs {
+		line, err := json.Marshal(playSeed(t, first+i*step))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("\n%s%s\n", playedMark, line)
+	}
+}
+
+const playedMark = "played: "
+
+func playSeed(t *testing.T, seed int) played {
+	p := plans().Example(seed)
+	h := p.play(t, uint64(seed))
+	out := played{Seed: seed, Lives: len(p.deaths) + 1, Wrong: h.wrong}
+	if os.Getenv("TWICE") == "1" {
+		if again := p.play(t, uint64(seed)); !slices.Equal(h.trail, again.trail) {
+			out.Wrong = append(out.Wrong, "the same seed gave two histories: "+firstDifference(h.trail, again.trail))
+		}
+	}
+	for _, d := range p.deeds {
+		kind, _, _ := strings.Cut(d.name, ":")
+		out.Deeds = append(out.Deeds, kind)
+	}
+	for _, line := range h.trail {
+		_, name, _ := strings.Cut(line, " ")
+		out.Points = append(out.Points, pointKind(name))
+	}
+	for _, name := range h.cuts {
+		out.Cuts = append(out.Cuts, pointKind(name))
+	}
+	slices.Sort(out.Points)
+	out.Points = slices.Compact(out.Points)
+	if len(out.Wrong) > 0 {
+		small, became := p.shrink(t, uint64(seed), h)
+		out.Wrong = append(out.Wrong, became.wrong...)
+		out.Plan, out.Log = small.describe(), became.log
+	}
+	return out
+}
+
+// pointKind is a crash point's name without what differs from job to job.
+func pointKind(name string) string {
+	return jobNumber.ReplaceAllString(occurrence.ReplaceAllString(name, ""), "N")
+}
+
+// shrink leaves out of a plan what its failure does not need.
+func (p plan) shrink(t *testing.T, seed uint64, h history) (plan, history) {
+	for again := true; again; {
+		again = false
+		for _, q := range p.without() {
+			if got := q.play(t, seed); len(got.wrong) > 0 {
+				p, h, again = q, got, true
+				break
 			}
-		})
-		for _, d := range p.deeds {
-			kind, _, _ := strings.Cut(d.name, ":")
-			kinds[kind] = true
 		}
+	}
+	return p, h
+}
+
+func firstDifference(a, b []string) string {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return fmt.Sprintf("at %d %q and %q", i, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("one has %d points, the other %d", len(a), len(b))
+}
+
+// summary gathers what the workers tell.
+type summary struct {
+	begun time.Time
+	runs  int
+
+	mu                  sync.Mutex
+	done, lives         int
+	points, cuts, deeds map[string]bool
+}
+
+// follow runs one worker and takes its lines.
+func (s *summary) follow(t *testing.T, shard string) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	cmd := exec.Command(self, "-test.run=^TestSimulate$", "-test.timeout=0")
+	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=400")
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() && os.Getenv("TMPDIR") == "" {
+		cmd.Env = append(cmd.Env, "TMPDIR=/dev/shm") // ledgers are synced to it thousands of times a minute
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	var complaints strings.Builder
+	cmd.Stderr = &complaints
+	if err := cmd.Start(); err != nil {
+		t.Error(err)
+		return
+	}
+	rest := s.read(t, out)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("worker %s: %v\n%s\n%s", shard, err, rest, &complaints)
+	}
+}
+
+// read takes the lines of a worker; what is no report of a run is given back.
+func (s *summary) read(t *testing.T, out io.Reader) string {
+	var rest strings.Builder
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 64<<20)
+	for lines.Scan() {
+		text, ok := strings.CutPrefix(lines.Text(), playedMark)
 		if !ok {
-			t.Logf("to repeat it: make simulate SEED=%d RUNS=1\nthe plan:\n%s", seed, p.describe())
+			rest.WriteString(lines.Text() + "\n")
+			continue
 		}
-		if done := seed - first + 1; done%50 == 0 || done == runs {
-			fmt.Fprintf(os.Stderr, "%d of %d runs, %.0f a minute; %d kinds of crash points, %d kinds of mishaps\n",
-				done, runs, float64(done)/time.Since(begun).Minutes(), len(points), len(kinds))
+		var p played
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			t.Errorf("worker: %v", err)
+			continue
 		}
+		s.take(t, p)
+	}
+	return rest.String()
+}
+
+func (s *summary) take(t *testing.T, p played) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done++
+	s.lives += p.Lives
+	for set, names := range map[*map[string]bool][]string{&s.points: p.Points, &s.cuts: p.Cuts, &s.deeds: p.Deeds} {
+		for _, name := range names {
+			(*set)[name] = true
+		}
+	}
+	if len(p.Wrong) > 0 {
+		t.Errorf("seed %d:\n%s\nto repeat it: make simulate SEED=%d RUNS=1\nwhat is needed of its plan:\n%s\nthe service's log:\n%s",
+			p.Seed, strings.Join(p.Wrong, "\n"), p.Seed, p.Plan, p.Log)
+	}
+	if s.done%200 == 0 || s.done == s.runs {
+		fmt.Fprintf(os.Stderr, "%d of %d runs with %d lives, %.0f runs a minute; cut at %d of %d kinds of crash points; %d kinds of mishaps and deeds\n",
+			s.done, s.runs, s.lives, float64(s.done)/time.Since(s.begun).Minutes(), len(s.cuts), len(s.points), len(s.deeds))
+	}
+	if s.done == s.runs && os.Getenv("VERBOSE") == "1" {
+		fmt.Fprintf(os.Stderr, "never cut at: %s\n", strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(s.points)), func(n string) bool { return s.cuts[n] }), "\n  "))
+		fmt.Fprintf(os.Stderr, "mishaps and deeds: %s\n", strings.Join(slices.Sorted(maps.Keys(s.deeds)), ", "))
 	}
 }
 

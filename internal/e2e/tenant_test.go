@@ -28,6 +28,10 @@ func (w *world) manyTenants() {
 }
 
 func (w *world) attributes(group, org, token string) {
+	w.attributesAt(gitlabURL, group, org, token)
+}
+
+func (w *world) attributesAt(place, group, org, token string) {
 	body := map[string]string{}
 	if org != "" {
 		body["cc_orga_id"] = org
@@ -35,7 +39,7 @@ func (w *world) attributes(group, org, token string) {
 	if token != "" {
 		body["cc_orga_token"] = token
 	}
-	w.control("PUT", gitlabURL+"/_sim/groups/"+group+"/attributes", body, nil)
+	w.control("PUT", place+"/_sim/groups/"+group+"/attributes", body, nil)
 }
 
 // paidBy lists the organisations that paid for a job's instances.

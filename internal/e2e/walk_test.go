@@ -66,7 +66,10 @@ func (w *world) untilCut(limit time.Duration) {
 	}
 }
 
-var occurrence = regexp.MustCompile(`#(\d+)$`)
+var (
+	occurrence = regexp.MustCompile(`#(\d+)$`)
+	jobNumber  = regexp.MustCompile(`\b1000\d\d\b`)
+)
 
 // points picks the crash points of a history that are worth a schedule of their own:
 // each name at its first two occurrences (a poll is like every other poll).

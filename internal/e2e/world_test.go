@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,9 +31,10 @@ import (
 )
 
 const (
-	gitlabURL = "http://gitlab.example"
-	cleverURL = "http://clever.example"
-	bootTime  = 20 * time.Second
+	gitlabURL   = "http://gitlab.example"
+	heptapodURL = "http://heptapod.example" // the second coordinator of worlds that have one
+	cleverURL   = "http://clever.example"
+	bootTime    = 20 * time.Second
 )
 
 // world is everything around the service, and the lives of the service in it. It must
@@ -42,10 +44,11 @@ type world struct {
 	seed   uint64
 	dir    string
 	net    *memnet.Network
-	gitlab *gitlab.Server
 	clever *clever.Server
+	places []string // URLs of the coordinators
 	bench  *bench
 	cfg    *config.Config
+	ctx    context.Context // of the servers
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
@@ -58,6 +61,14 @@ type world struct {
 	watch  *watcher
 	owners []fleet.Owner // more than the configuration's, after a reload
 	forgot bool          // the ledger was lost in between: lines may be missing
+
+	lifeMu    sync.Mutex // of life and present, for those who act while lives come and go
+	present   *config.Config
+	servers   map[string]*gitlab.Server
+	lenient   bool        // the cloud may hold more of ours than we can know of
+	refuse    atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
+	full      atomic.Bool // the ledger's disk has no space left
+	traceLost sync.Map    // jobs whose trace the coordinator lost a part of
 }
 
 // life is one process of the service.
@@ -73,15 +84,37 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, dir: t.TempDir(), log: &bytes.Buffer{}}
 	w.net = memnet.New(memnet.Config{Latency: w.latency})
 	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
-	w.gitlab = gitlab.New(gitlab.Config{URL: gitlabURL, Seed: seed})
 	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: bootTime, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
 	w.cfg = w.config()
 	w.watch = newWatcher(w)
 	ctx, stop := context.WithCancel(context.Background())
-	w.stop = stop
-	w.serve(ctx, "gitlab.example", w.watch.coordinator(w.gitlab), w.gitlab.Run)
+	w.stop, w.ctx = stop, ctx
+	w.coordinator(gitlabURL)
 	w.serve(ctx, "clever.example", w.watch.cloud(w.clever), w.clever.Run)
 	return w
+}
+
+// coordinator adds one to the world.
+func (w *world) coordinator(url string) {
+	server := gitlab.New(gitlab.Config{URL: url, Seed: w.seed + uint64(len(w.places))})
+	w.places = append(w.places, url)
+	if w.servers == nil {
+		w.servers = map[string]*gitlab.Server{}
+	}
+	w.servers[url] = server
+	w.serve(w.ctx, strings.TrimPrefix(url, "http://"), w.watch.coordinator(url, server), server.Run)
+}
+
+// addRunner gives the configuration another runner, like the first one.
+func (w *world) addRunner(name, token, coordinator string) {
+	runner := w.cfg.Runners[0]
+	runner.Name, runner.Token, runner.URL, runner.Coordinator = name, secret.New(token), coordinator, coordinator
+	owner, err := fleet.OwnerOf(token, coordinator)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	runner.Owner = owner
+	w.cfg.Runners = append(w.cfg.Runners, runner)
 }
 
 // latency gives every request a time of its own, so that no two answers arrive at one
@@ -135,7 +168,7 @@ func (w *world) beginFate(f *fate) {
 	w.lives++
 	w.trail = append(w.trail, fmt.Sprintf("-- life %d", w.lives))
 	ctx, cancel := context.WithCancel(context.Background())
-	f.seen, f.trail, f.kill = map[string]int{}, &w.trail, cancel
+	f.seen, f.trail, f.kill, f.full = map[string]int{}, &w.trail, cancel, &w.full
 	l := &life{cancel: cancel, ended: make(chan struct{}), fate: f}
 	ledger, err := store.Open(ctx, store.Config{Path: w.cfg.StateFile, Hook: l.fate, Release: "test"})
 	if err != nil {
@@ -144,22 +177,24 @@ func (w *world) beginFate(f *fate) {
 	l.store = ledger
 	clients := manager.Clients{
 		Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 },
-		Transport: &wire{fate: l.fate, seed: w.seed, calls: map[string]int{}, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
+		Transport: &wire{fate: l.fate, refuse: &w.refuse, seed: w.seed, calls: map[string]int{}, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
 	}
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
-	l.manager, err = manager.New(w.cfg, manager.Deps{
+	l.manager, err = manager.New(w.current(), manager.Deps{
 		Ledger: ledger, Log: w.logger(), Version: "test", Coordinator: clients.Coordinator, Provisioner: clients.Provisioner,
 		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives),
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.lifeMu.Lock()
 	w.life = l
+	w.lifeMu.Unlock()
 	w.watch.ledger.Store(ledger)
 	go func() {
 		defer close(l.ended)
 		if err := l.manager.Run(ctx); err != nil && !strings.Contains(err.Error(), errPower.Error()) {
-			w.t.Errorf("the service ended: %v", err)
+			w.watch.fault("the service ended: %v", err)
 		}
 	}()
 }
@@ -195,6 +230,7 @@ func (l lockedWriter) Write(p []byte) (int, error) {
 
 // order is one job as a user would queue it, and what may become of it.
 type order struct {
+	place  string // URL of the coordinator
 	id     int64
 	body   map[string]any
 	cancel time.Duration // after queuing; 0 = never
@@ -203,14 +239,30 @@ type order struct {
 
 // queue posts a job.
 func (w *world) queue(body map[string]any, want ...string) *order {
+	return w.queueAt(gitlabURL, body, want...)
+}
+
+// queueAt posts a job to one of several coordinators.
+func (w *world) queueAt(place string, body map[string]any, want ...string) *order {
 	var answer struct {
 		ID int64 `json:"id"`
 	}
-	w.control("POST", gitlabURL+"/_sim/jobs", body, &answer)
+	w.control("POST", place+"/_sim/jobs", body, &answer)
 	w.logMu.Lock()
 	defer w.logMu.Unlock()
-	w.orders = append(w.orders, order{id: answer.ID, body: body, want: want})
+	w.orders = append(w.orders, order{place: place, id: answer.ID, body: body, want: want})
 	return &w.orders[len(w.orders)-1]
+}
+
+// order finds what was queued.
+func (w *world) order(j simJob) (order, bool) {
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	i := slices.IndexFunc(w.orders, func(o order) bool { return o.id == j.ID && o.place == j.place })
+	if i < 0 {
+		return order{}, false
+	}
+	return w.orders[i], true
 }
 
 // control calls a control endpoint of a simulator.
@@ -252,11 +304,20 @@ type simJob struct {
 	Trace         string     `json:"trace"`
 	AcquiredAt    *time.Time `json:"acquired_at"`
 	FinishedAt    *time.Time `json:"finished_at"`
+
+	place string // URL of its coordinator
 }
 
 func (w *world) simJobs() []simJob {
 	var out []simJob
-	w.control("GET", gitlabURL+"/_sim/jobs", nil, &out)
+	for _, place := range w.places {
+		var jobs []simJob
+		w.control("GET", place+"/_sim/jobs", nil, &jobs)
+		for i := range jobs {
+			jobs[i].place = place
+		}
+		out = append(out, jobs...)
+	}
 	return out
 }
 
@@ -274,7 +335,12 @@ func (w *world) quiet(limit time.Duration) bool {
 // ours tells whether a name is exactly one of our keys.
 func (w *world) ours(name string) bool {
 	owner, _, ok := fleet.ParseKey(name)
-	return ok && (owner == w.cfg.Runners[0].Owner || slices.Contains(w.owners, owner))
+	return ok && (w.runner(owner) >= 0 || slices.Contains(w.owners, owner))
+}
+
+// runner finds the runner with that owner mark; -1 when there is none.
+func (w *world) runner(owner fleet.Owner) int {
+	return slices.IndexFunc(w.cfg.Runners, func(r config.Runner) bool { return r.Owner == owner })
 }
 
 func (w *world) isQuiet() bool {

@@ -41,10 +41,13 @@ type stranger struct {
 	recorded   bool // the ledger knows it as gone: a deletion that was not done
 }
 
+// strangerID tells strangers apart: several may carry one key.
+func strangerID(s cloud.Sighting) string { return s.Key + " " + string(s.Handle) }
+
 // stranger applies the rules of adoption (DESIGN section 5) to one sighting.
 func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet.Owner, id int64, s cloud.Sighting) {
-	x := m.unrecorded[s.Key]
-	if x == nil || x.seen.Life != s.Life || string(x.seen.Handle) != string(s.Handle) {
+	x := m.unrecorded[strangerID(s)]
+	if x == nil || x.seen.Life != s.Life {
 		known := x != nil
 		x = &stranger{runner: r, group: p.group, tenant: p.tenant.ID, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
 		rec, ok, err := m.deps.Ledger.Instance(context.WithoutCancel(ctx), s.Key) // the call that brought the list is over
@@ -59,7 +62,7 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 		} else if !known {
 			m.log.Warn("an instance with our key is not in the ledger", "instance", s.Key, "state", string(s.Life))
 		}
-		m.unrecorded[s.Key] = x
+		m.unrecorded[strangerID(s)] = x
 	}
 	x.seen = s
 	x.sightings++
@@ -86,6 +89,9 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 // takeOver records an unrecorded instance as one to be destroyed. The fuse limits how
 // many may go that way.
 func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused bool) {
+	if m.machines[x.seen.Key] != nil {
+		return // another one with this key goes first; this one is its twin then
+	}
 	if fused && !m.fuse.allow(ctx, m, len(m.machines)+len(m.unrecorded)) {
 		return
 	}
@@ -96,7 +102,7 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 	}
 	m.log.Info("destroying an instance that no job needs", "instance", x.seen.Key, "reason", why)
 	m.machines[x.seen.Key] = vm
-	delete(m.unrecorded, x.seen.Key)
+	delete(m.unrecorded, strangerID(x.seen))
 }
 
 // instance is the record of a stranger.
@@ -149,7 +155,7 @@ func (m *Manager) askEnded(ctx context.Context, x *stranger) {
 		seen, err := prov.Inspect(ctx, ref)
 		return func() {
 			x.busy = false
-			if err == nil && seen.Life == cloud.LifeEnded && m.unrecorded[x.seen.Key] == x {
+			if err == nil && seen.Life == cloud.LifeEnded && m.unrecorded[strangerID(x.seen)] == x {
 				m.takeOver(ctx, x, "its task has ended", true)
 			}
 		}
@@ -218,7 +224,7 @@ func jobFromFiles(files []fleet.File, x *stranger) (fleet.Job, error) {
 
 // adopt records a stranger and its job: both are watched as usual from here on.
 func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
-	if m.jobs[rec.JobID] != nil || m.unrecorded[x.seen.Key] != x {
+	if m.jobs[rec.JobID] != nil || m.machines[x.seen.Key] != nil || m.unrecorded[strangerID(x.seen)] != x {
 		return
 	}
 	now := stamp()
@@ -237,6 +243,6 @@ func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
 	j.vm = vm
 	m.jobs[rec.JobID] = j
 	m.machines[x.seen.Key] = vm
-	delete(m.unrecorded, x.seen.Key)
+	delete(m.unrecorded, strangerID(x.seen))
 	m.log.Info("adopted an instance and its job", "instance", x.seen.Key, "job", rec.ID)
 }

@@ -117,7 +117,7 @@ func (m *Manager) unrecordedEntry(r *runner, p *purse, s cloud.Sighting) AuditEn
 		Key: s.Key, Tenant: p.tenant.ID, Namespace: p.group, Cloud: string(s.Life), Flavor: s.Flavor,
 		Weight: m.flavorWeight(r, s.Flavor),
 	}
-	x := m.unrecorded[s.Key]
+	x := m.unrecorded[strangerID(s)]
 	switch {
 	case !exact || !slices.Contains(r.owners, owner):
 		e.Verdict, e.Explained, e.Weight = "looks like ours and is not: never touched", true, 0

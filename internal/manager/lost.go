@@ -20,6 +20,10 @@ type lostJob struct {
 	id     int64
 	token  secret.String
 	text   string
+	begun  time.Time
+	// size is that of the trace before the text, when it is known: we are its only
+	// writer, so a larger one has the text already.
+	size int64
 	lane
 	done bool
 }
@@ -38,10 +42,7 @@ func (m *Manager) endLost(ctx context.Context) {
 		l.busy = true
 		client := l.runner.client
 		m.do(ctx, "end unrecorded job", lostTimeout, func(ctx context.Context) event {
-			if answer, err := client.ProbeTrace(ctx, l.id, l.token); err == nil {
-				// The text is a courtesy: the result below does not depend on it.
-				_, _ = client.AppendTrace(ctx, l.id, l.token, answer.Size, []byte(l.text))
-			}
+			l.tell(ctx, client)
 			_, err := client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
 			return func() { m.lostEnded(l, err) }
 		})
@@ -49,11 +50,26 @@ func (m *Manager) endLost(ctx context.Context) {
 	m.unrecordable = left
 }
 
+// tell writes the text to the job's log, once. It is a courtesy: the result does not
+// depend on it. Only one call for a job is under way at a time.
+func (l *lostJob) tell(ctx context.Context, client *coordinator.Client) {
+	answer, err := client.ProbeTrace(ctx, l.id, l.token)
+	if err != nil {
+		return
+	}
+	if l.size < 0 {
+		l.size = answer.Size
+	}
+	if answer.Size == l.size {
+		_, _ = client.AppendTrace(ctx, l.id, l.token, l.size, []byte(l.text)) // the next try looks what arrived
+	}
+}
+
 func (m *Manager) lostEnded(l *lostJob, err error) {
 	l.busy = false
 	if err == nil || fleet.ClassOf(err) == fleet.Permanent {
 		l.done = true
-		m.log.Error("ended a job that could not be recorded", "runner", l.runner.cfg.Name, "job", l.id, "took", time.Since(l.first))
+		m.log.Error("ended a job that could not be recorded", "runner", l.runner.cfg.Name, "job", l.id, "took", time.Since(l.begun))
 		return
 	}
 	l.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))

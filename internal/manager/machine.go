@@ -153,7 +153,7 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 		return func() {
 			vm.busy = false
 			if err != nil {
-				m.createFailed(ctx, vm, err)
+				m.createFailed(ctx, vm, seen.Handle, err)
 				return
 			}
 			m.created(ctx, vm, seen)
@@ -182,8 +182,9 @@ func (m *Manager) created(ctx context.Context, vm *machine, seen cloud.Sighting)
 }
 
 // createFailed acts by the class of the error: permanent, nothing exists; transient,
-// nothing was done; unknown, it may exist and must be looked for.
-func (m *Manager) createFailed(ctx context.Context, vm *machine, err error) {
+// nothing was done; unknown, it may exist and must be looked for, by its handle if that
+// is known.
+func (m *Manager) createFailed(ctx context.Context, vm *machine, handle []byte, err error) {
 	vm.failed(m, createBase, createCap, fleet.RetryAfterOf(err))
 	vm.lastText = userText(err)
 	vm.runner.refusedCredential(vm.rec.Namespace, err)
@@ -214,6 +215,7 @@ func (m *Manager) createFailed(ctx context.Context, vm *machine, err error) {
 		}
 		m.change(ctx, "unknown", nil, vm, func(d draft) {
 			d.vm.State = fleet.InstanceUnknown
+			d.vm.Handle = handle
 			d.vm.LastError = err.Error()
 		})
 	}
@@ -273,7 +275,9 @@ func (m *Manager) absentOnce(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.next = now
-	m.change(ctx, "never created", nil, vm, func(d draft) { d.vm.State = fleet.InstanceIntended })
+	m.change(ctx, "never created", nil, vm, func(d draft) {
+		d.vm.State, d.vm.Handle = fleet.InstanceIntended, nil
+	})
 }
 
 // gone records that an instance is confirmed absent: its weight is free.

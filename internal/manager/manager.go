@@ -57,6 +57,7 @@ type Manager struct {
 	jobs     map[fleet.JobID]*job
 	machines map[string]*machine
 	recorded []store.RunnerRecord
+	unsaved  []store.RunnerRecord // of recorded, those that the ledger does not have yet
 	nextSeq  int64
 	meta     map[string]string
 	counts   map[string]int // closed jobs by result, since the start
@@ -138,7 +139,7 @@ func (m *Manager) loop(ctx, work context.Context) {
 func (m *Manager) step(ctx context.Context) {
 	m.stepAt = time.Now()
 	m.endLost(ctx)
-	if !m.repair(ctx) {
+	if !m.repair(ctx) || !m.recordRunners(ctx) {
 		return
 	}
 	m.runners = slices.DeleteFunc(m.runners, func(r *runner) bool { return r.removed && r.polling == nil && !m.inUse(r) })

@@ -165,6 +165,6 @@ func (m *Manager) failFromMemory(r *runner, id int64, token secret.String, why s
 	if id == 0 || token.Empty() {
 		return
 	}
-	m.unrecordable = append(m.unrecordable, &lostJob{runner: r, id: id, token: token, text: failureLine(
+	m.unrecordable = append(m.unrecordable, &lostJob{runner: r, id: id, token: token, begun: time.Now(), size: -1, text: failureLine(
 		"This job was acquired, but " + why + ". Retry the job.")})
 }

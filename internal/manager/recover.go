@@ -24,7 +24,6 @@ func (m *Manager) load(ctx context.Context) error {
 		m.meta = snap.Meta
 		m.fuse.blown = snap.Meta[fuseKey]
 	}
-	var fresh []store.RunnerRecord
 	for _, r := range m.runners {
 		for _, rec := range m.recorded {
 			if rec.Name == r.cfg.Name && rec.Coordinator == r.cfg.Coordinator && !slices.Contains(r.owners, rec.Owner) {
@@ -32,19 +31,25 @@ func (m *Manager) load(ctx context.Context) error {
 			}
 		}
 		if m.ownerRunner(r.cfg.Owner, true) == nil {
-			fresh = append(fresh, store.RunnerRecord{Owner: r.cfg.Owner, Name: r.cfg.Name, Coordinator: r.cfg.Coordinator})
+			m.unsaved = append(m.unsaved, store.RunnerRecord{Owner: r.cfg.Owner, Name: r.cfg.Name, Coordinator: r.cfg.Coordinator})
 		}
 	}
-	if len(fresh) > 0 {
-		if err := m.deps.Ledger.Commit(context.WithoutCancel(ctx), store.Change{Name: "runners", Runners: fresh}); err != nil {
-			return fmt.Errorf("record the runners: %w", err)
-		}
-		m.recorded = append(m.recorded, fresh...)
-	}
+	m.recorded = append(m.recorded, m.unsaved...)
 	m.adoptRecords(snap)
 	m.recovered = true
 	m.log.Info("recovered", "jobs", len(m.jobs), "instances", len(m.machines), "runners", len(m.runners))
 	return nil
+}
+
+// recordRunners writes down the owner marks that are new, before anything is acquired
+// under them. A disk that is full at the start is no reason to end: what runs is to be
+// watched.
+func (m *Manager) recordRunners(ctx context.Context) bool {
+	if len(m.unsaved) > 0 && !m.commit(ctx, store.Change{Name: "runners", Runners: m.unsaved}) {
+		return false
+	}
+	m.unsaved = nil
+	return true
 }
 
 // adoptRecords puts the recorded jobs and instances into memory. Records of a runner

@@ -49,14 +49,18 @@ type runner struct {
 	discovered bool // the tenants were looked for at least once
 }
 
-// listed tells whether all that may be ours was looked for at least once. With several
-// tenants, one whose cloud does not answer must not hold up the others.
+// listed tells whether all that may be ours was looked for at least once. A tenant whose
+// credential is refused shows nothing, and must not hold up the others.
 func (r *runner) listed() bool {
-	if r.cfg.Clever.MultiTenant {
-		return r.discovered
+	if r.cfg.Clever.MultiTenant && !r.discovered {
+		return false
 	}
-	p := r.purses[""]
-	return p != nil && p.listed
+	for _, p := range r.purses {
+		if p.tenant.ID != "" && p.problem == "" && !p.listed && !p.listRefused {
+			return false
+		}
+	}
+	return r.cfg.Clever.MultiTenant || len(r.purses) > 0
 }
 
 func (m *Manager) newRunner(rc config.Runner) (*runner, error) {

@@ -84,8 +84,8 @@ func (m *Manager) snapshot() Status {
 	for _, vm := range m.machineList() {
 		s.Instances = append(s.Instances, vm.rec)
 	}
-	for key := range m.unrecorded {
-		s.Strangers = append(s.Strangers, key)
+	for _, x := range m.unrecorded {
+		s.Strangers = append(s.Strangers, x.seen.Key)
 	}
 	slices.SortFunc(s.Strangers, cmp.Compare[string])
 	s.Ready = len(s.Reasons) == 0

@@ -39,8 +39,11 @@ func (m *Manager) sweep(ctx context.Context, r *runner) {
 		return
 	}
 	for _, p := range r.purseList() {
-		if soon := m.stepAt.Add(2 * sweepEvery); r.cfg.Clever.MultiTenant && p.list.next.After(soon) && m.neededTenant(r, p.group) {
-			p.list.next = m.stepAt.Add(m.jitter(sweepEvery)) // it was looked at once a day, and has a job now
+		if r.cfg.Clever.MultiTenant && m.neededTenant(r, p.group) {
+			p.neededAt = m.stepAt
+			if soon := m.stepAt.Add(2 * sweepEvery); p.list.next.After(soon) {
+				p.list.next = m.stepAt.Add(m.jitter(sweepEvery)) // it was looked at seldom, and has a job now
+			}
 		}
 		if p.list.idle() && p.tenant.ID != "" {
 			m.sweepTenant(ctx, r, p)
@@ -78,19 +81,15 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 		if p.list.fails == 0 {
 			m.log.Warn("instances can't be listed; trying again", "runner", r.cfg.Name, "tenant", p.tenant.ID, "err", err)
 		}
-		p.listError = err.Error()
+		p.listError, p.listRefused = err.Error(), errors.Is(err, fleet.ErrUnauthorized)
 		p.list.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
 		r.refusedCredential(p.group, err)
 		return
 	}
 	p.list.ok()
-	pause := sweepEvery
-	if r.cfg.Clever.MultiTenant && !m.neededTenant(r, p.group) {
-		pause = discoverEvery // nothing of ours is known there: once a day is enough
-	}
-	p.list.next = time.Now().Add(m.jitter(pause))
-	p.listed, p.listedAt, p.listError, p.seen = true, begun, "", seen
-	shown := map[string]bool{}
+	p.list.next = time.Now().Add(m.jitter(m.listAgain(r, p)))
+	p.listed, p.listedAt, p.listError, p.listRefused, p.seen = true, begun, "", false, seen
+	shown, strange := map[string]bool{}, map[string]bool{}
 	for _, s := range seen {
 		owner, id, ok := fleet.ParseKey(s.Key)
 		if !ok || m.ownerRunner(owner, false) != r {
@@ -101,11 +100,12 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 			m.sighted(vm, s)
 			continue
 		}
+		strange[strangerID(s)] = true
 		m.stranger(ctx, r, p, owner, id, s)
 	}
-	for key, x := range m.unrecorded {
-		if x.runner == r && x.group == p.group && !shown[key] && !x.busy {
-			delete(m.unrecorded, key)
+	for id, x := range m.unrecorded {
+		if x.runner == r && x.group == p.group && !strange[id] && !x.busy {
+			delete(m.unrecorded, id)
 		}
 	}
 	m.notShown(ctx, r, p, begun, shown)

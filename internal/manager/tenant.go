@@ -21,6 +21,7 @@ const (
 	tenantFor      = 5 * time.Minute // a credential is used for so long before it is read again
 	tenantRetryCap = 5 * time.Minute
 	discoverEvery  = 24 * time.Hour
+	recentEvery    = 10 * time.Minute
 )
 
 // purse is what is known of the tenant behind one top-level group, or behind the runner's
@@ -39,6 +40,22 @@ type purse struct {
 	listed    bool
 	listedAt  time.Time
 	listError string
+	// listRefused: the last list was refused for the credential.
+	listRefused bool
+	neededAt    time.Time // when a job or an instance last needed it
+}
+
+// listAgain is how long the next list of the tenant's instances has time. Nothing of ours
+// is known where nobody needs the credential; what a lost answer may have left there
+// shows within minutes, later once a day is enough.
+func (m *Manager) listAgain(r *runner, p *purse) time.Duration {
+	switch {
+	case !r.cfg.Clever.MultiTenant || m.neededTenant(r, p.group):
+		return sweepEvery
+	case time.Since(p.neededAt) < discoverEvery || time.Since(m.started) < time.Hour:
+		return recentEvery
+	}
+	return discoverEvery
 }
 
 func (p *purse) fresh() bool { return !p.at.IsZero() && time.Since(p.at) < tenantFor }

@@ -54,9 +54,9 @@ func (p *Provisioner) Create(ctx context.Context, spec cloud.Spec) (cloud.Sighti
 	if err != nil {
 		return cloud.Sighting{}, err
 	}
-	h := handle{AppID: app.ID, Org: spec.Tenant.ID}
+	h, made := handle{AppID: app.ID, Org: spec.Tenant.ID}, p.sighting(app, spec.Tenant.ID, cloud.LifeCreated)
 	if app, err = p.complete(ctx, app, h, spec); err != nil {
-		return cloud.Sighting{}, &fleet.CallError{
+		return made, &fleet.CallError{
 			Class: fleet.Unknown, RetryAfter: fleet.RetryAfterOf(err), UserText: fleet.UserTextOf(err),
 			Err: fmt.Errorf("create application %s: it exists: %w", spec.Key, err),
 		}

@@ -95,6 +95,16 @@ func (s *Server) SetAttributes(group string, attributes map[string]string) {
 	s.groups[group] = maps.Clone(attributes)
 }
 
+// LoseTrace forgets all of a job's trace but its first bytes, as a server does that loses
+// what it had not yet stored for good.
+func (s *Server) LoseTrace(id int64, keep int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j, ok := s.find(id); ok && keep >= 0 && keep < len(j.trace) {
+		j.trace = j.trace[:keep:keep]
+	}
+}
+
 // view shows a job; the caller holds the lock.
 func (j *job) view() Job {
 	v := Job{

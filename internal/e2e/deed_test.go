@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"heptapod-paas-runner/internal/config"
+)
+
+// mishaps are the ways in which a call can go wrong.
+func mishaps() map[string]map[string]any {
+	return map[string]map[string]any{
+		"503 with HTML":   {"status": 503, "body": "<html>busy</html>"},
+		"500":             {"status": 500, "body": `{"id":-500,"message":"<p>Error from provider</p>","type":"error"}`},
+		"429":             {"status": 429},
+		"429 Retry-After": {"status": 429, "headers": map[string]string{"Retry-After": "20"}},
+		"cut before":      {"drop": "before"},
+		"cut after":       {"drop": "after"},
+		"slow":            {"delay": "7s"},
+		"hang":            {"delay": "95s"},
+		"garbage":         {"status": 200, "body": "{{{"},
+		"not there":       {"status": 404, "body": "404 page not found"},
+	}
+}
+
+func cloudCalls() []string {
+	return []string{
+		"POST /v2/organisations/*/applications", "GET /v2/organisations/*/applications", "GET /v2/organisations/*/applications/*",
+		"DELETE /v2/organisations/*/applications/*", "POST /git/*/git-receive-pack", "GET /git/*/info/refs", "GET /v2/products/instances",
+	}
+}
+
+func coordinatorCalls() []string {
+	return []string{
+		"POST /api/v4/jobs/request", "PUT /api/v4/jobs/*", "PATCH /api/v4/jobs/*/trace", "GET /api/v4/job",
+		"GET /api/v4/groups/*/custom_attributes",
+	}
+}
+
+// drawDeed draws something that goes wrong, or that an operator does.
+func drawDeed(t *rapid.T) deed {
+	return rapid.OneOf(
+		rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap),
+		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate),
+		rapid.Custom(drawOperator),
+	).Draw(t, "deed")
+}
+
+// drawMishap lets some calls of one kind fail in one way.
+func drawMishap(t *rapid.T) deed {
+	ways := mishaps()
+	name := rapid.SampledFrom(slices.Sorted(maps.Keys(ways))).Draw(t, "mishap")
+	cloud := rapid.Bool().Draw(t, "of the cloud")
+	calls := coordinatorCalls()
+	if cloud {
+		calls = cloudCalls()
+	}
+	fault := map[string]any{"match": rapid.SampledFrom(calls).Draw(t, "call"), "times": rapid.IntRange(1, 6).Draw(t, "times")}
+	maps.Copy(fault, ways[name])
+	return deed{at: within(t, 6*time.Minute, "at"), name: fmt.Sprintf("%s: %s", name, fault["match"]), do: func(w *world) {
+		if cloud {
+			w.fault(cleverURL, fault)
+			return
+		}
+		for _, place := range w.places {
+			w.fault(place, fault)
+		}
+	}}
+}
+
+// drawOutage takes the coordinators away for some minutes, or for an hour, or puts a
+// proxy before them that answers 401 to all that the service asks.
+func drawOutage(t *rapid.T) deed {
+	at := within(t, 4*time.Minute, "at")
+	long := time.Minute + within(t, 15*time.Minute, "for")
+	if oneIn(t, 6, "an hour") {
+		long = time.Hour
+	}
+	if rapid.Bool().Draw(t, "a proxy") {
+		return deed{
+			at: at, name: "401 proxy: for " + long.Round(time.Second).String(), do: func(w *world) { w.refuse.Store(true) },
+			until: at + long, undo: func(w *world) { w.refuse.Store(false) },
+		}
+	}
+	return deed{
+		at: at, name: "coordinator down: for " + long.Round(time.Second).String(), do: func(w *world) {
+			for _, place := range w.places {
+				for _, call := range coordinatorCalls() {
+					w.fault(place, map[string]any{"match": call, "times": 0, "status": 502})
+				}
+			}
+		},
+		until: at + long, undo: func(w *world) {
+			for _, place := range w.places {
+				w.heal(place)
+			}
+		},
+	}
+}
+
+// drawLie makes the cloud say what is not so.
+func drawLie(t *rapid.T) deed {
+	at, n := within(t, 5*time.Minute, "at"), rapid.IntRange(1, 3).Draw(t, "times")
+	stale := func(d time.Duration) deed {
+		return deed{at: at, name: fmt.Sprintf("stale lists: for %s", d), lenient: d > 50*time.Second, do: func(w *world) { w.watch.lies.staleLists(d) }}
+	}
+	return rapid.SampledFrom([]deed{
+		stale(20 * time.Second), stale(45 * time.Second), stale(5 * time.Minute),
+		{at: at, name: "done but says 503: create", do: func(w *world) { w.watch.lies.set(sayBusy, n) }},
+		{at: at, name: "done but says refused: create", lenient: true, do: func(w *world) { w.watch.lies.set(sayRefused, n) }},
+		{at: at, name: "done twice: create", lenient: true, do: func(w *world) { w.watch.lies.set(doTwice, n) }},
+		{at: at, name: "accepted, not done: delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
+		{at: at, name: "says busy but done: delete", do: func(w *world) { w.watch.lies.set(deleteBusy, n) }},
+	}).Draw(t, "lie")
+}
+
+// drawFate is what befalls instances, the ledger's disk or what the coordinator keeps.
+func drawFate(t *rapid.T) deed {
+	at, n := within(t, 6*time.Minute, "at"), rapid.IntRange(1, 2).Draw(t, "times")
+	full := within(t, 3*time.Minute, "for")
+	which := rapid.IntRange(0, 9).Draw(t, "which")
+	return rapid.SampledFrom([]deed{
+		{at: at, name: "never boots: instance", do: func(w *world) { w.bench.deaf.Add(int32(n)) }},
+		{at: at, name: "vanishes: instance", do: func(w *world) { w.vanish(which) }},
+		{at: at, name: "machine dies: instance", do: func(w *world) { w.bench.kill(which) }},
+		{at: at, name: "trace is lost: coordinator", do: func(w *world) { w.loseTrace(which) }},
+		{
+			at: at, name: "disk full: for " + full.Round(time.Second).String(), do: func(w *world) { w.full.Store(true) },
+			until: at + full, undo: func(w *world) { w.full.Store(false) },
+		},
+	}).Draw(t, "fate")
+}
+
+// drawOperator is what an operator does with the running service.
+func drawOperator(t *rapid.T) deed {
+	at := within(t, 6*time.Minute, "at")
+	more := rapid.IntRange(1, 3).Draw(t, "limit")
+	return rapid.SampledFrom([]deed{
+		{at: at, name: "reload: limit", gentle: true, do: func(w *world) {
+			w.reloadNow(func(c *config.Config) { c.Runners[0].Limit = more })
+		}},
+		{at: at, name: "reload: default flavor", gentle: true, do: func(w *world) {
+			w.reloadNow(func(c *config.Config) { c.Runners[0].Clever.DefaultFlavor = "XS" })
+		}},
+		{at: at, name: "reload: nothing changed", gentle: true, do: func(w *world) { w.reloadNow(func(*config.Config) {}) }},
+		{at: at, name: "audit: released", gentle: true, do: func(w *world) { w.release() }},
+		{at: at, name: "foreign: look-alikes", gentle: true, do: func(w *world) { w.lookAlikes() }},
+	}).Draw(t, "operator")
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The ways in which the cloud's answer is not what it did.
+const (
+	sayBusy      = "done but says 503"
+	sayRefused   = "done but says refused"
+	doTwice      = "done twice"
+	ignoreDelete = "deletion accepted, not done"
+	deleteBusy   = "deletion done but says 503"
+)
+
+// lies stand before the cloud's own answers. They are what faults can't do: those answer
+// instead of acting, or cut the answer.
+type lies struct {
+	mu    sync.Mutex
+	left  map[string]int
+	stale time.Time         // lists are old until then
+	lists map[string][]byte // by path, what they showed when they became old
+}
+
+func (l *lies) set(kind string, times int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left == nil {
+		l.left = map[string]int{}
+	}
+	l.left[kind] += times
+}
+
+// staleLists freezes every list at its next look.
+func (l *lies) staleLists(long time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stale, l.lists = time.Now().Add(long), map[string][]byte{}
+}
+
+// take uses one lie up.
+func (l *lies) take(kind string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left[kind] == 0 {
+		return false
+	}
+	l.left[kind]--
+	return true
+}
+
+const (
+	busyPage    = "<html><body>503 Service Unavailable</body></html>"
+	refusedText = `{"id":4001,"message":"You reached the quota of your organisation","type":"error"}`
+	deletedText = `{"id":302,"message":"The application has been deleted","type":"success"}`
+)
+
+// answer performs a request as the lies say.
+func (l *lies) answer(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	isList := r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/applications")
+	create := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/applications")
+	remove := r.Method == http.MethodDelete && !strings.HasPrefix(r.URL.Path, "/_sim/")
+	switch {
+	case isList:
+		l.list(rw, r, next)
+	case create && l.take(sayBusy):
+		perform(r, next)
+		write(rw, http.StatusServiceUnavailable, busyPage)
+	case create && l.take(sayRefused):
+		perform(r, next)
+		write(rw, http.StatusBadRequest, refusedText)
+	case create && l.take(doTwice):
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		perform(r, next)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(rw, r)
+	case remove && l.take(ignoreDelete):
+		write(rw, http.StatusOK, deletedText)
+	case remove && l.take(deleteBusy):
+		perform(r, next)
+		write(rw, http.StatusServiceUnavailable, busyPage)
+	default:
+		next.ServeHTTP(rw, r)
+	}
+}
+
+// list answers with the old list while lists are old.
+func (l *lies) list(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	l.mu.Lock()
+	old := time.Now().Before(l.stale)
+	body, frozen := l.lists[r.URL.Path]
+	l.mu.Unlock()
+	if !old {
+		next.ServeHTTP(rw, r)
+		return
+	}
+	if !frozen {
+		got := perform(r, next)
+		if got.Code != http.StatusOK {
+			write(rw, got.Code, got.Body.String())
+			return
+		}
+		body = got.Body.Bytes()
+		l.mu.Lock()
+		l.lists[r.URL.Path] = body
+		l.mu.Unlock()
+	}
+	write(rw, http.StatusOK, string(body))
+}
+
+func perform(r *http.Request, next http.Handler) *httptest.ResponseRecorder {
+	got := httptest.NewRecorder()
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	next.ServeHTTP(got, r)
+	return got
+}
+
+func write(rw http.ResponseWriter, status int, body string) {
+	rw.Header().Set("Content-Type", "application/json")
+	rw.WriteHeader(status)
+	_, _ = io.WriteString(rw, body) // the client may be gone
+}

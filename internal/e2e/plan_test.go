@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"heptapod-paas-runner/internal/fleet"
+)
+
+// plan is one random history: what users, clouds and operators do, and when. It is drawn
+// whole before it is played, so that a seed stands for it, and a part of it can be left
+// out to see whether that part matters.
+type plan struct {
+	layout layout
+	jobs   []planned
+	deeds  []deed
+	deaths []death
+}
+
+// layout is the shape of a world.
+type layout struct {
+	tenants      bool   // one organisation for each top-level group
+	second       string // another runner: of the same coordinator, of "another" one, or none
+	exec         bool   // the sub-runner mode exec-fetched-job
+	strict       bool
+	limit        int
+	concurrent   int
+	provisioning int
+	reference    int // jobs of flavor M at once
+	between      time.Duration
+	parked       time.Duration
+}
+
+type planned struct {
+	at     time.Duration
+	second bool // at the second coordinator, if there is one
+	body   map[string]any
+	cancel time.Duration // after queuing; 0 = never
+	want   string        // how it ends when nothing is in the way
+}
+
+// deed is something that happens to the world at a time, and perhaps ends at a later one.
+type deed struct {
+	at    time.Duration
+	name  string
+	do    func(w *world)
+	until time.Duration // 0 = has no end
+	undo  func(w *world)
+	// gentle deeds change nothing in how jobs end.
+	gentle bool
+	// lenient deeds make the cloud hold more of ours than we could know of.
+	lenient bool
+}
+
+// death ends a life of the service: at its n-th crash point, or by SIGTERM after a time.
+type death struct {
+	points int
+	term   time.Duration
+	pause  time.Duration // before the next life
+	forget bool          // the ledger is lost with it
+	shift  time.Duration // the clock is set by so much in between
+}
+
+// plans draws plans. rapid.Generator.Example gives the same one for the same seed.
+func plans() *rapid.Generator[plan] {
+	return rapid.Custom(func(t *rapid.T) plan {
+		var p plan
+		p.layout = drawLayout(t)
+		for range rapid.IntRange(1, 7).Draw(t, "jobs") {
+			p.jobs = append(p.jobs, drawJob(t, p.layout))
+		}
+		for range rapid.IntRange(0, 6).Draw(t, "deeds") {
+			p.deeds = append(p.deeds, drawDeed(t))
+		}
+		for range rapid.IntRange(0, 5).Draw(t, "deaths") {
+			p.deaths = append(p.deaths, drawDeath(t))
+		}
+		slices.SortStableFunc(p.deeds, func(a, b deed) int { return int(a.at - b.at) })
+		slices.SortStableFunc(p.jobs, func(a, b planned) int { return int(a.at - b.at) })
+		return p
+	})
+}
+
+// within draws a time up to d, at a millisecond of its own.
+func within(t *rapid.T, d time.Duration, label string) time.Duration {
+	return time.Duration(rapid.Int64Range(0, int64(d/time.Millisecond)).Draw(t, label)) * time.Millisecond
+}
+
+// oneIn draws true once in n times.
+func oneIn(t *rapid.T, n int, label string) bool {
+	return rapid.IntRange(1, n).Draw(t, label) == n
+}
+
+func drawLayout(t *rapid.T) layout {
+	return layout{
+		tenants:      oneIn(t, 3, "tenants"),
+		second:       rapid.SampledFrom([]string{"", "", "same", "another"}).Draw(t, "second runner"),
+		exec:         oneIn(t, 8, "exec"),
+		strict:       oneIn(t, 6, "strict"),
+		limit:        rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "limit"),
+		concurrent:   rapid.SampledFrom([]int{50, 50, 50, 2, 1}).Draw(t, "concurrent"),
+		provisioning: rapid.SampledFrom([]int{10, 10, 2, 1}).Draw(t, "provisioning"),
+		reference:    rapid.SampledFrom([]int{3, 3, 1, 6, 12}).Draw(t, "reference"),
+		between:      rapid.SampledFrom([]time.Duration{0, 0, 0, 5 * time.Second}).Draw(t, "between"),
+		parked:       rapid.SampledFrom([]time.Duration{600 * time.Second, 600 * time.Second, 40 * time.Second}).Draw(t, "parked"),
+	}
+}
+
+func drawJob(t *rapid.T, l layout) planned {
+	script := rapid.SampledFrom([]string{"echo hello", "exit 3", "false"}).Draw(t, "script")
+	flavor := rapid.SampledFrom([]string{"", "XS", "S", "L", "XL", "3XL", "what"}).Draw(t, "flavor")
+	body := map[string]any{
+		"script": []string{script}, "virtual_seconds": rapid.IntRange(0, 200).Draw(t, "seconds"),
+		"timeout": rapid.IntRange(600, 3600).Draw(t, "timeout"),
+	}
+	j := planned{at: within(t, 5*time.Minute, "queued"), body: body, want: "failed"}
+	if flavor != "" {
+		body["variables"] = map[string]any{"CI_CLEVER_CLOUD_FLAVOR": flavor}
+	}
+	heavy := weights[flavor] > weights["M"]*fleet.Weight(l.reference)
+	if script == "echo hello" && flavor != "what" && !heavy {
+		j.want = "success"
+	}
+	if l.tenants {
+		group := rapid.SampledFrom([]string{"one", "one", "two", "nobody"}).Draw(t, "group")
+		body["project"] = group + "/project"
+		if group == "nobody" {
+			j.want = "failed"
+		}
+	}
+	j.second = l.second == "another" && rapid.Bool().Draw(t, "at the second")
+	if oneIn(t, 4, "canceled") {
+		j.cancel, j.want = time.Second+within(t, 3*time.Minute, "cancel"), ""
+	}
+	if l.parked < time.Minute {
+		j.want = "" // it may wait for too long
+	}
+	return j
+}
+
+func drawDeath(t *rapid.T) death {
+	d := death{points: rapid.IntRange(1, 150).Draw(t, "points"), pause: within(t, 90*time.Second, "pause")}
+	if oneIn(t, 3, "term") {
+		d = death{term: within(t, 3*time.Minute, "after"), pause: within(t, time.Minute, "pause")}
+	}
+	d.forget = oneIn(t, 15, "forget")
+	if oneIn(t, 8, "shift") {
+		d.shift = rapid.SampledFrom([]time.Duration{-time.Hour, -time.Minute, time.Minute, time.Hour}).Draw(t, "by")
+	}
+	return d
+}
+
+// calm tells whether nothing in the plan may change how jobs end: crashes do not.
+func (p plan) calm() bool {
+	for _, d := range p.deeds {
+		if !d.gentle {
+			return false
+		}
+	}
+	for _, d := range p.deaths {
+		if d.forget || d.shift != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// describe tells a plan to people.
+func (p plan) describe() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "world    %+v\n", p.layout)
+	for _, j := range p.jobs {
+		fmt.Fprintf(&b, "%8s job %v", j.at.Round(time.Second), j.body)
+		if j.second {
+			b.WriteString(" at the second coordinator")
+		}
+		if j.cancel > 0 {
+			fmt.Fprintf(&b, ", canceled after %s", j.cancel.Round(time.Second))
+		}
+		b.WriteByte('\n')
+	}
+	for _, d := range p.deeds {
+		fmt.Fprintf(&b, "%8s %s", d.at.Round(time.Second), d.name)
+		if d.undo != nil {
+			fmt.Fprintf(&b, ", until %s", d.until.Round(time.Second))
+		}
+		b.WriteByte('\n')
+	}
+	for i, d := range p.deaths {
+		fmt.Fprintf(&b, "life %d ends: %+v\n", i+1, d)
+	}
+	return b.String()
+}
+
+// size is how much there is in a plan.
+func (p plan) size() int { return len(p.jobs) + len(p.deeds) + len(p.deaths) }
+
+// without gives every plan that lacks one part of this one.
+func (p plan) without() []plan {
+	var out []plan
+	for i := range p.deaths {
+		q := p
+		q.deaths = slices.Delete(slices.Clone(p.deaths), i, i+1)
+		out = append(out, q)
+	}
+	for i := range p.deeds {
+		q := p
+		q.deeds = slices.Delete(slices.Clone(p.deeds), i, i+1)
+		out = append(out, q)
+	}
+	for i := range p.jobs {
+		if len(p.jobs) > 1 {
+			q := p
+			q.jobs = slices.Delete(slices.Clone(p.jobs), i, i+1)
+			out = append(out, q)
+		}
+	}
+	return out
+}

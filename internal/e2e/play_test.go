@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/sim/clever"
+)
+
+// history is what became of a plan.
+type history struct {
+	trail []string // every crash point passed, with its time
+	cuts  []string // the points at which lives were cut
+	wrong []string // what broke an invariant
+	log   string   // what the service said
+}
+
+// ends are all final states.
+func ends() []string { return []string{"success", "failed", "canceled"} }
+
+// planned time: nothing of a plan begins later, the end of an hour's outage included.
+const plannedTime = 75 * time.Minute
+
+// play plays a plan.
+func (p plan) play(t *testing.T, seed uint64) (h history) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, seed)
+		defer w.close()
+		w.shape(p.layout)
+		w.lenient = slices.ContainsFunc(p.deeds, func(d deed) bool { return d.lenient })
+		for _, j := range p.jobs {
+			w.done.Go(func() { w.userQueues(j, p.calm()) })
+		}
+		for _, d := range p.deeds {
+			w.done.Go(func() {
+				time.Sleep(d.at)
+				d.do(w)
+				if d.undo != nil {
+					time.Sleep(d.until - d.at)
+					d.undo(w)
+				}
+			})
+		}
+		for _, d := range p.deaths {
+			h.cuts = append(h.cuts, w.die(d)...)
+		}
+		w.begin("")
+		time.Sleep(w.planned(p)) // until all that was planned has happened
+		if !w.quiet(patience) {
+			h.wrong = append(h.wrong, fmt.Sprintf("not quiet: %+v", w.life.manager.Status()))
+		}
+		h.wrong = append(h.wrong, w.check()...)
+		w.end()
+		time.Sleep(2 * time.Minute) // a call that a mishap holds may outlive its client
+		h.trail, h.log = w.trail, w.log.String()
+	})
+	return h
+}
+
+// planned is when the last thing of the plan has begun.
+func (w *world) planned(p plan) time.Duration {
+	last := 15 * time.Minute
+	for _, d := range p.deeds {
+		last = max(last, d.at+time.Minute, d.until+time.Minute)
+	}
+	return min(last, plannedTime)
+}
+
+// userQueues queues a job at its time and cancels it if the plan says so.
+func (w *world) userQueues(j planned, calm bool) {
+	time.Sleep(j.at)
+	want := ends()
+	if calm && j.want != "" {
+		want = []string{j.want}
+	}
+	place := w.places[0]
+	if j.second {
+		place = w.places[len(w.places)-1]
+	}
+	id := w.queueAt(place, j.body, want...).id
+	if j.cancel > 0 {
+		time.Sleep(j.cancel)
+		w.control("POST", fmt.Sprintf("%s/_sim/jobs/%d/cancel", place, id), map[string]any{}, nil)
+	}
+}
+
+// shape gives the world its layout.
+func (w *world) shape(l layout) {
+	w.cfg.Concurrent, w.cfg.MaxProvisioning, w.cfg.MinBetweenLaunches, w.cfg.MaxParked = l.concurrent, l.provisioning, l.between, l.parked
+	w.cfg.Quota.ReferenceJobs = l.reference
+	if l.tenants {
+		w.manyTenants()
+	}
+	first := &w.cfg.Runners[0]
+	first.Limit, first.StrictAdmission = l.limit, l.strict
+	if l.exec {
+		first.SubRunner = config.ModeExec
+	}
+	switch l.second {
+	case "same":
+		w.addRunner("second", "glrt-canary-second", gitlabURL)
+	case "another":
+		w.coordinator(heptapodURL)
+		if l.tenants {
+			w.attributesAt(heptapodURL, "one", "orga_one", "canary-token-one")
+			w.attributesAt(heptapodURL, "two", "orga_two", "canary-token-two")
+		}
+		w.addRunner("second", "glrt-canary-second", heptapodURL)
+	}
+}
+
+// die lives one life to the end that the plan gives it, and tells where it was cut.
+func (w *world) die(d death) (cut []string) {
+	f := &fate{after: d.points}
+	w.beginFate(f)
+	if d.term > 0 {
+		time.Sleep(d.term)
+	} else {
+		w.untilCut(6 * time.Minute)
+	}
+	w.end()
+	if f.cut != "" {
+		cut = append(cut, f.cut)
+	}
+	if d.forget {
+		w.lose()
+	}
+	if d.shift != 0 && !d.forget {
+		w.shift(d.shift)
+	}
+	time.Sleep(d.pause)
+	return cut
+}
+
+// lose removes the ledger between two lives.
+func (w *world) lose() {
+	w.forgot = true
+	files, err := filepath.Glob(w.cfg.StateFile + "*")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// shift sets the clock between two lives. The clock of a bubble can't be set: instead all
+// times that the ledger holds move the other way.
+func (w *world) shift(by time.Duration) {
+	db, err := sql.Open("sqlite", w.cfg.StateFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for table, columns := range map[string][]string{
+		"jobs":      {"acquired_at", "launching_at", "starting_at", "running_at", "finished_at", "closed_at", "cancel_at"},
+		"instances": {"intended_at", "created_at", "started_at", "deleting_at", "gone_at"},
+	} {
+		for _, c := range columns {
+			if _, err := db.ExecContext(w.t.Context(), fmt.Sprintf("UPDATE %s SET %s = %s - %d WHERE %s > 0", table, c, c, by.Microseconds(), c)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	if err := db.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// reloadNow changes the configuration, of the running life if there is one, and of those
+// to come.
+func (w *world) reloadNow(change func(c *config.Config)) {
+	w.lifeMu.Lock()
+	defer w.lifeMu.Unlock()
+	next := *w.current()
+	next.Runners = slices.Clone(next.Runners)
+	change(&next)
+	w.present = &next
+	if w.life == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = w.life.manager.Reload(ctx, &next) // refused by a life that has ended
+}
+
+// current is the configuration as it was last changed.
+func (w *world) current() *config.Config {
+	if w.present != nil {
+		return w.present
+	}
+	return w.cfg
+}
+
+// release releases the fuse, as an operator who has looked.
+func (w *world) release() {
+	w.lifeMu.Lock()
+	defer w.lifeMu.Unlock()
+	if w.life != nil {
+		_ = w.life.manager.ReleaseFuse() // there may be nothing to release, and nobody to do it
+	}
+}
+
+// lookAlikes puts applications of others beside ours.
+func (w *world) lookAlikes() {
+	prefix := w.cfg.Runners[0].Owner.KeyPrefix()
+	for _, name := range []string{"hpd-job-aaaaaaaaaa-100001", prefix + "100001-x", prefix + "one", prefix, "hpd-job-kvzWdEMo-100001", "production"} {
+		if _, err := w.clever.AddForeign(clever.FirstOrganisation, name); err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+// vanish deletes an application of ours as somebody with a console would.
+func (w *world) vanish(which int) {
+	var alive []clever.Application
+	for _, app := range w.clever.Applications() {
+		if app.State != "deleted" && w.ours(app.Name) {
+			alive = append(alive, app)
+		}
+	}
+	if len(alive) == 0 {
+		return
+	}
+	app := alive[which%len(alive)]
+	token := map[string]string{clever.FirstOrganisation: clever.FirstToken}[app.Organisation]
+	if token == "" {
+		token = "canary-token-" + strings.TrimPrefix(app.Organisation, "orga_")
+	}
+	r, err := http.NewRequest(http.MethodDelete, "/v2/organisations/"+app.Organisation+"/applications/"+app.ID, nil)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	r.Header.Set("Authorization", "token "+token)
+	if got := perform(r, w.clever); got.Code != http.StatusOK {
+		w.t.Errorf("delete %s: %d", app.Name, got.Code)
+	}
+}
+
+// loseTrace lets the coordinator forget half of what a running job's trace holds.
+func (w *world) loseTrace(which int) {
+	var open []simJob
+	for _, j := range w.simJobs() {
+		if j.AcquiredAt != nil && j.FinishedAt == nil {
+			open = append(open, j)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	j := open[which%len(open)]
+	w.traceLost.Store(fleet.JobID{Coordinator: j.place, ID: j.ID}, true)
+	w.servers[j.place].LoseTrace(j.ID, len(j.Trace)/2)
+}
