@@ -23,8 +23,11 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return parse(path, text, mode, deps{env: os.LookupEnv, read: readSecret})
+	return parse(path, text, mode, outside())
 }
+
+// outside is what files refer to outside of tests.
+func outside() deps { return deps{env: os.LookupEnv, read: readSecret} }
 
 func readAll(path string) (string, os.FileMode, error) {
 	file, err := os.Open(path)

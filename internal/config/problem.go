@@ -22,10 +22,14 @@ type Problem struct {
 
 // String is "file:line: key: text".
 func (p Problem) String() string {
-	if p.Key == "" {
-		return fmt.Sprintf("%s:%d: %s", p.Path, p.Line, p.Text)
+	place := fmt.Sprintf("%s:%d", p.Path, p.Line)
+	if p.Line == 0 {
+		place = p.Path // not in a file yet
 	}
-	return fmt.Sprintf("%s:%d: %s: %s", p.Path, p.Line, p.Key, p.Text)
+	if p.Key == "" {
+		return place + ": " + p.Text
+	}
+	return place + ": " + p.Key + ": " + p.Text
 }
 
 // Error is everything that is wrong with a file, in the order of its lines.
