@@ -138,8 +138,8 @@ func sniff(path string) error {
 	case n == 0: // created by us just before a crash
 		return nil
 	case looksLikeJSON(head):
-		return fmt.Errorf("%w: it is a JSON file, probably the state file of the Python program; its import comes "+
-			"with a later release. Let the Python program finish its jobs and give another state file; nothing was changed", ErrNotLedger)
+		return fmt.Errorf("%w: it is a JSON file, probably the state file of the Python program, which is taken over "+
+			"when the service starts; nothing was changed", ErrNotLedger)
 	case n < sqliteHeader && bytes.HasPrefix(head, []byte(sqliteMagic)[:min(n, len(sqliteMagic))]):
 		return fmt.Errorf("%w: the file is cut off after %d bytes; restore a copy; nothing was changed", ErrDamaged, n)
 	case !bytes.HasPrefix(head, []byte(sqliteMagic)):

@@ -115,7 +115,7 @@ func TestForeignFilesAreRefusedAndLeftAlone(t *testing.T) {
 		is    error
 		words []string
 	}{
-		"state of the Python program": {`{"jobs": {}}`, ErrNotLedger, []string{"JSON", "Python", "later release", "nothing was changed"}},
+		"state of the Python program": {`{"jobs": {}}`, ErrNotLedger, []string{"JSON", "Python", "when the service starts", "nothing was changed"}},
 		"JSON with a blank":           {"\n [1]", ErrNotLedger, []string{"JSON"}},
 		"text":                        {strings.Repeat("garbage", 100), ErrNotLedger, []string{"not an SQLite database"}},
 		"one byte":                    {"x", ErrNotLedger, []string{"not an SQLite database"}},

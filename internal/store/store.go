@@ -42,9 +42,10 @@ type Hook interface {
 
 // Config says which ledger to open.
 type Config struct {
-	Path    string // the SQLite file; created when missing, its folder is not
-	Release string // this program's version, recorded with the schema ("" = unknown)
-	Hook    Hook   // nil = none
+	Path    string   // the SQLite file; created when missing, its folder is not
+	Release string   // this program's version, recorded with the schema ("" = unknown)
+	Hook    Hook     // nil = none
+	Import  Importer // nil = a JSON state file in the ledger's place is refused
 
 	statfs func(path string) (int64, error) // the kind of file system; nil = ask the system
 }
@@ -80,6 +81,9 @@ func open(ctx context.Context, path string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: path, hook: cfg.Hook, lock: held}
+	if err := s.importOld(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if err := s.prepare(ctx, cfg.Release); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
