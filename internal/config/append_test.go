@@ -249,7 +249,7 @@ func TestTemplate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "template")
 	for text, want := range map[string]string{
-		"concurrent = 3\n[[runners]]\n  limit = 2\n":  "map[limit:2] [concurrent] <nil>",
+		"concurrent = 3\n[[runners]]\n  limit = 2\n":   "map[limit:2] [concurrent] <nil>",
 		"[[runners]]\n[runners.docker]\n  image=\"x\"": "map[docker:map[image:x]] [] <nil>",
 		"runners = [{limit = 2}]":                      "map[limit:2] [] <nil>",
 		"[[runners]]\n[[runners]]\n":                   "map[] [] F:2: runners: found 2 sections, want one: a template is for one runner at a time",

@@ -81,7 +81,7 @@ func follow(path string) (string, error) {
 	for range mostLinks {
 		info, err := os.Lstat(absolute)
 		if err != nil || info.Mode()&os.ModeSymlink == 0 {
-			return absolute, nil // what is wrong with it is found by whoever uses it
+			return absolute, nil //nolint:nilerr // what is wrong with it is found by whoever uses it
 		}
 		to, err := os.Readlink(absolute)
 		if err != nil {
