@@ -228,7 +228,7 @@ func TestTagsAndPausedRunners(t *testing.T) {
 	}
 	tagged := register(`"tag_list":"big, linux","run_untagged":false`)
 	paused := register(`"paused":true`)
-	capped := register(`"tag_list":["short"],"maximum_timeout":60`)
+	capped := register(`"tag_list":["short"],"maximum_timeout":600`)
 	b.expect(`400 {"message":{"tags_list":["can not be empty when runner is not allowed to pick untagged jobs"]}}`,
 		"POST", "/api/v4/runners", `{"token":"sim-registration-token","run_untagged":false}`)
 	b.expect(`403 {"message":"403 Forbidden - invalid token supplied"}`, "POST", "/api/v4/runners", `{"token":"x"}`)
@@ -239,7 +239,7 @@ func TestTagsAndPausedRunners(t *testing.T) {
 		t.Errorf("the tagged runner got %d, want %d", got, big)
 	}
 	b.expect("204", "POST", request, tagged)
-	if g := b.acquire(capped); g.ID != untagged || g.RunnerInfo.Timeout != 60 {
+	if g := b.acquire(capped); g.ID != untagged || g.RunnerInfo.Timeout != 600 {
 		t.Errorf("the runner with a limit got %d with %d seconds", g.ID, g.RunnerInfo.Timeout)
 	}
 	b.expect("204", "POST", request, `{"token":"glrt-x"}`)

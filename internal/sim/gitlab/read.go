@@ -110,7 +110,27 @@ func (s *Server) withRunner(w http.ResponseWriter, r *http.Request, act func(kno
 }
 
 func (s *Server) showRunner(w http.ResponseWriter, r *http.Request) {
-	s.withRunner(w, r, func(known *runner) any { return known.entity() })
+	s.withRunner(w, r, func(known *runner) any {
+		e := known.entity()
+		e["run_untagged"], e["locked"], e["access_level"] = known.untagged, known.locked, cmp.Or(known.accessLevel, "not_protected")
+		e["maximum_timeout"], e["maintenance_note"] = nil, known.note
+		if known.maxTimeout > 0 {
+			e["maximum_timeout"] = int(known.maxTimeout.Seconds())
+		}
+		return e
+	})
+}
+
+// allRunners lists every runner in the order in which they came, a page at a time.
+func (s *Server) allRunners(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	known := slices.SortedFunc(maps.Values(s.runners), func(a, b *runner) int { return cmp.Compare(a.id, b.id) })
+	out := []object{}
+	for _, k := range known {
+		out = append(out, k.entity())
+	}
+	s.mu.Unlock()
+	reply{status: http.StatusOK, body: page(r, out)}.write(w)
 }
 
 func (s *Server) runnerManagers(w http.ResponseWriter, r *http.Request) {

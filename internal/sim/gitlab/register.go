@@ -12,15 +12,21 @@ import (
 
 // registration is the body of both ways to make a runner.
 type registration struct {
-	Token          string  `json:"token"`
-	Description    string  `json:"description"`
-	TagList        tagList `json:"tag_list"`
-	RunUntagged    *bool   `json:"run_untagged"`
-	Paused         bool    `json:"paused"`
-	Active         *bool   `json:"active"` // the older opposite of Paused
-	MaximumTimeout int     `json:"maximum_timeout"`
-	Info           info    `json:"info"`
+	Token           string  `json:"token"`
+	Description     string  `json:"description"`
+	MaintenanceNote string  `json:"maintenance_note"`
+	TagList         tagList `json:"tag_list"`
+	RunUntagged     *bool   `json:"run_untagged"`
+	Locked          bool    `json:"locked"`
+	AccessLevel     string  `json:"access_level"`
+	Paused          bool    `json:"paused"`
+	Active          *bool   `json:"active"` // the older opposite of Paused
+	MaximumTimeout  int     `json:"maximum_timeout"`
+	Info            info    `json:"info"`
 }
+
+// leastMaxTimeout is the smallest limit that a runner may set for its jobs.
+const leastMaxTimeout = 10 * time.Minute
 
 // tagList is a list of tags, or one text with commas.
 type tagList []string
@@ -49,6 +55,17 @@ func (c registration) runner() (*runner, *reply) {
 	r := &runner{
 		description: c.Description, tags: c.TagList, untagged: c.RunUntagged == nil || *c.RunUntagged,
 		paused: c.Paused || c.Active != nil && !*c.Active, maxTimeout: time.Duration(c.MaximumTimeout) * time.Second,
+		locked: c.Locked, accessLevel: cmp.Or(c.AccessLevel, "not_protected"), note: c.MaintenanceNote,
+	}
+	if c.AccessLevel != "" && c.AccessLevel != "not_protected" && c.AccessLevel != "ref_protected" {
+		refused := failure(http.StatusBadRequest, "access_level does not have a valid value")
+		return nil, &refused
+	}
+	if c.MaximumTimeout != 0 && r.maxTimeout < leastMaxTimeout {
+		refused := reply{status: http.StatusBadRequest, body: map[string]any{"message": map[string][]string{
+			"maximum_timeout": {"needs to be at least 10 minutes"},
+		}}}
+		return nil, &refused
 	}
 	if !r.untagged && len(r.tags) == 0 {
 		refused := reply{status: http.StatusBadRequest, body: map[string]any{"message": map[string][]string{

@@ -94,6 +94,27 @@ func TestRunnersComeAndGo(t *testing.T) {
 	}
 }
 
+func TestARunnerKeepsWhatItWasRegisteredWith(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, gitlab.Config{})
+	register := func(more string) string { return `{"token":"sim-registration-token"` + more + `}` }
+	b.expect(`400 {"message":{"maximum_timeout":["needs to be at least 10 minutes"]}}`, "POST", "/api/v4/runners", register(`,"maximum_timeout":599`))
+	b.expect(`400 {"error":"access_level does not have a valid value"}`, "POST", "/api/v4/runners", register(`,"access_level":"other"`))
+	b.expect(`400 {"message":{"tags_list":["can not be empty when runner is not allowed to pick untagged jobs"]}}`, "POST", "/api/v4/runners", register(`,"run_untagged":false`))
+	w := b.call("POST", "/api/v4/runners", register(`,"description":"d","maintenance_note":"n","tag_list":"a, b","run_untagged":false,"locked":true,"access_level":"ref_protected","maximum_timeout":600,"paused":true`))
+	if w.Code != http.StatusCreated {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	admin := []string{"Private-Token", gitlab.AdminToken}
+	b.expect(`200 {"access_level":"ref_protected","active":false,"description":"d","id":2,"is_shared":true,"locked":true,"maintenance_note":"n","maximum_timeout":600,"online":true,"paused":true,"run_untagged":false,"runner_type":"instance_type","status":"online","tag_list":["a","b"]}`,
+		"GET", "/api/v4/runners/2", "", admin...)
+	b.expect(`404 {"message":"404 Runner Not Found"}`, "GET", "/api/v4/runners/3", "", admin...)
+	b.expect(unauthorized, "GET", "/api/v4/runners/all", "")
+	if got := b.call("GET", "/api/v4/runners/all", "", admin...).Body.String(); strings.Count(got, `"description"`) != 2 || !strings.Contains(got, `"description":"d"`) {
+		t.Errorf("all runners: %s", got)
+	}
+}
+
 func TestArtifacts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, gitlab.Config{MaxArtifact: 1000})

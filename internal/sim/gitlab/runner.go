@@ -21,6 +21,9 @@ type runner struct {
 	anyTag      bool // takes jobs with any tags
 	untagged    bool // takes jobs without tags
 	paused      bool
+	locked      bool
+	accessLevel string
+	note        string
 	maxTimeout  time.Duration // 0 is none
 	managers    []*manager
 }

@@ -96,6 +96,7 @@ func (s *Server) routes() *http.ServeMux {
 		"GET /api/v4/runners/router/discovery":            s.discoverRouter,
 
 		"POST /api/v4/user/runners":                          s.admin(s.createRunner),
+		"GET /api/v4/runners/all":                            s.admin(s.allRunners),
 		"GET /api/v4/runners/{id}":                           s.admin(s.showRunner),
 		"GET /api/v4/runners/{id}/jobs":                      s.admin(s.runnerJobs),
 		"GET /api/v4/runners/{id}/managers":                  s.admin(s.runnerManagers),
