@@ -44,6 +44,22 @@ var calls = map[string]func(context.Context, *coordinator.Client) error{
 		_, err := c.JobStatus(ctx, jobToken)
 		return err
 	},
+	"verify": func(ctx context.Context, c *coordinator.Client) error {
+		_, err := c.Verify(ctx, runnerToken, "r_0123456789ab")
+		return err
+	},
+	"discover": func(ctx context.Context, c *coordinator.Client) error {
+		_, err := c.Discover(ctx, runnerToken)
+		return err
+	},
+	"token": func(ctx context.Context, c *coordinator.Client) error {
+		_, err := c.TokenInfo(ctx, runnerToken)
+		return err
+	},
+	"managers": func(ctx context.Context, c *coordinator.Client) error {
+		_, err := c.Managers(ctx, 7, runnerToken)
+		return err
+	},
 }
 
 // verdict is what the manager learns from an error: its class and sentinels.
@@ -102,8 +118,8 @@ func TestEveryAnswer(t *testing.T) {
 		{400, asJSON, echo, map[string]string{all: "permanent"}},
 		{401, asJSON, echo, map[string]string{all: "permanent unauthorized"}},
 		{403, asJSON, echo, map[string]string{all: "permanent unauthorized"}},
-		{404, asJSON, echo, map[string]string{all: "permanent absent"}},
-		{405, asJSON, echo, map[string]string{all: "permanent"}},
+		{404, asJSON, echo, map[string]string{"discover": "ok", "token": "ok", but: "permanent absent"}},
+		{405, asJSON, echo, map[string]string{"discover": "ok", but: "permanent"}},
 		{408, asJSON, echo, map[string]string{all: "transient"}},
 		{409, asJSON, echo, map[string]string{"request": "ok", but: "transient"}},
 		{410, asJSON, echo, map[string]string{all: "permanent"}},
@@ -124,9 +140,9 @@ func TestEveryAnswer(t *testing.T) {
 		{201, asHTML, page, map[string]string{"request": "unknown", but: "transient"}},
 		{201, asJSON, `{"id":0,"token":""}`, map[string]string{"request": "unknown", but: "transient"}},
 		{201, asJSON, ``, map[string]string{"request": "unknown", but: "transient"}},
-		{200, asJSON, `200`, map[string]string{"update": "ok", "request": "unknown", but: "transient"}},
-		{200, asJSON, `{"id":42}`, map[string]string{"update": "ok", "request": "unknown", but: "transient"}},
-		{200, asJSON, `{"id":42,"status":"` + jobSecret, map[string]string{"update": "ok", "request": "unknown", but: "transient"}},
+		{200, asJSON, `200`, map[string]string{"update": "ok", "verify": "ok", "discover": "ok", "request": "unknown", but: "transient"}},
+		{200, asJSON, `{"id":42}`, map[string]string{"update": "ok", "verify": "ok", "discover": "ok", "token": "ok", "request": "unknown", but: "transient"}},
+		{200, asJSON, `{"id":42,"status":"` + jobSecret, map[string]string{"update": "ok", "discover": "ok", "request": "unknown", but: "transient"}},
 		{202, asText, `0-16`, map[string]string{"update": "ok", "append": "ok", "probe": "ok", "request": "unknown", but: "transient"}},
 		{204, "", ``, map[string]string{"request": "ok", but: "transient"}},
 		{206, asJSON, `{}`, map[string]string{"request": "unknown", but: "transient"}},
@@ -164,7 +180,7 @@ func TestBrokenConversations(t *testing.T) {
 		"cut without an answer":   {"", lost},
 		"not HTTP":                {"220 " + runnerSecret + " " + jobSecret + " ESMTP\r\n", lost},
 		"cut in the header":       {"HTTP/1.1 200 OK\r\nContent-Ty", lost},
-		"cut in the body":         {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"id\":42,", map[string]string{"request": "unknown", "update": "ok"}},
+		"cut in the body":         {"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"id\":42,", map[string]string{"request": "unknown", "update": "ok", "discover": "ok"}},
 		"huge header":             {"HTTP/1.1 200 OK\r\nX-Pad: " + strings.Repeat("x", 1<<20) + "\r\n\r\n", lost},
 		"endless headers":         {"HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Pad: y\r\n", 200000), lost},
 		"granted, cut in its id":  {"HTTP/1.1 201 Created\r\nContent-Length: 900\r\n\r\n{\"id\":4", lost},

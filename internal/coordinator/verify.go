@@ -74,11 +74,7 @@ func (in call) verified(a *answer) (VerifyAnswer, error) {
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return VerifyAnswer{}, in.unusable("its body is not the JSON of a runner: %s", jsonFault(err))
 	}
-	out := VerifyAnswer{ID: max(body.ID, 0)}
-	if body.ExpiresAt != nil {
-		out.ExpiresAt = *body.ExpiresAt
-	}
-	return out, nil
+	return VerifyAnswer{ID: max(body.ID, 0), ExpiresAt: orZero(body.ExpiresAt)}, nil
 }
 
 // Discover asks whether the coordinator knows a runner's token, and leaves no trace of the
