@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -115,6 +116,20 @@ func (e *Engine) clear(ctx context.Context) {
 func (e *Engine) Kill() {
 	_ = e.cmd.Process.Kill() // the one error is that it has ended
 	<-e.ended
+}
+
+// Stun ends dockerd alone, as when it crashes: containers live on, but nobody answers
+// for them.
+func (e *Engine) Stun(t testing.TB) {
+	t.Helper()
+	if err := e.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		t.Fatalf("stop dockerd: %v", err)
+	}
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for e.Call(context.Background(), http.MethodGet, "/_ping", nil, nil) == nil {
+		<-look.C
+	}
 }
 
 // Log is what the engine wrote last.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What tests are promised: an engine apart from everything, that runs images made of
@@ -93,6 +94,33 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	if err := e.Call(context.Background(), http.MethodGet, "/_ping", nil, nil); err == nil {
 		t.Error("it still answers")
+	}
+}
+
+func TestContainersOutliveAStunnedEngine(t *testing.T) {
+	t.Parallel()
+	e := Start(t, Options{})
+	e.Import(t, "box", Busybox(t))
+	l := e.Listen(t)
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	e.Run(t, "", map[string]any{"Image": "box", "Cmd": []string{"nc", host, port, "-e", "cat"}})
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	echo := bufio.NewReader(conn)
+	for _, line := range []string{"before\n", "after\n"} {
+		if line == "after\n" {
+			e.Stun(t)
+		}
+		if _, err := conn.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+		if back, err := echo.ReadString('\n'); back != line {
+			t.Fatalf("%q came back as %q, %v", line, back, err)
+		}
 	}
 }
 

@@ -32,23 +32,35 @@ type File struct {
 // instruction of a Dockerfile, as `ENTRYPOINT ["/bin/x"]`.
 func (e *Engine) Import(t testing.TB, name string, files []File, changes ...string) {
 	t.Helper()
+	text := pack(t, files)
+	repository, tag, _ := strings.Cut(name, ":")
+	query := url.Values{"fromSrc": {"-"}, "repo": {repository}, "tag": {cmp.Or(tag, "latest")}, "changes": changes}
+	var answer []byte
+	e.Must(t, http.MethodPost, "/images/create?"+query.Encode(), text, &answer)
+	if bytes.Contains(answer, []byte(`"error"`)) {
+		t.Fatalf("import %s: %s", name, answer)
+	}
+}
+
+// Put puts files into a container.
+func (e *Engine) Put(t testing.TB, id string, files ...File) {
+	t.Helper()
+	e.Must(t, http.MethodPut, "/containers/"+id+"/archive?path=/", pack(t, files), nil)
+}
+
+func pack(t testing.TB, files []File) *bytes.Buffer {
+	t.Helper()
 	var text bytes.Buffer
 	w := tar.NewWriter(&text)
 	for _, f := range files {
 		if err := f.write(w); err != nil {
-			t.Fatalf("import %s: %v", name, err)
+			t.Fatalf("pack %s: %v", f.Path, err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		t.Fatalf("import %s: %v", name, err)
+		t.Fatalf("pack files: %v", err)
 	}
-	repository, tag, _ := strings.Cut(name, ":")
-	query := url.Values{"fromSrc": {"-"}, "repo": {repository}, "tag": {cmp.Or(tag, "latest")}, "changes": changes}
-	var answer []byte
-	e.Must(t, http.MethodPost, "/images/create?"+query.Encode(), &text, &answer)
-	if bytes.Contains(answer, []byte(`"error"`)) {
-		t.Fatalf("import %s: %s", name, answer)
-	}
+	return &text
 }
 
 func (f File) write(w *tar.Writer) error {

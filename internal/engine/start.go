@@ -19,9 +19,10 @@ import (
 // startWithin is how long an engine may take to answer; it takes half a second.
 const startWithin = time.Minute
 
-// script is the engine's first process: it makes the namespaces fit to live in and
-// becomes dockerd. The computer's own configuration of Docker is covered, and so is
-// its list of subordinate ids, which userns-remap reads.
+// script is the engine's first process: it makes the namespaces fit to live in, starts
+// dockerd and ends with it, and everything in the namespaces with them. The computer's
+// own configuration of Docker is covered, and so is its list of subordinate ids, which
+// userns-remap reads. At SIGUSR1 it kills dockerd and lets the containers live.
 const script = `set -e
 dir=$1; shift
 mount --make-rprivate /
@@ -34,7 +35,13 @@ for file in subuid subgid; do
 	mount --bind "$dir/subid" "/etc/$file"
 done
 ip link set lo up
-exec dockerd "$@"
+dockerd "$@" &
+daemon=$!
+stunned=
+trap 'stunned=yes; kill -KILL "$daemon"' USR1
+wait "$daemon" && code=0 || code=$?
+[ -n "$stunned" ] || exit "$code"
+exec sleep infinity
 `
 
 func start(o Options) (*Engine, error) {
