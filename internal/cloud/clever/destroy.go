@@ -17,7 +17,7 @@ import (
 // destroyed: a create that was done twice leaves two.
 func (p *Provisioner) Destroy(ctx context.Context, ref cloud.Ref) error {
 	if len(ref.Handle) != 0 {
-		h, err := parseHandle(ref.Handle)
+		h, err := parseHandle(ref)
 		if err != nil {
 			return &fleet.CallError{Class: fleet.Unknown, Err: fmt.Errorf("destroy %s: %w", ref.Key, err)}
 		}

@@ -73,7 +73,7 @@ func (p *Provisioner) Inspect(ctx context.Context, ref cloud.Ref) (cloud.Sightin
 	if len(ref.Handle) == 0 {
 		return p.inspectByKey(ctx, ref)
 	}
-	h, err := parseHandle(ref.Handle)
+	h, err := parseHandle(ref)
 	if err != nil {
 		return cloud.Sighting{}, &fleet.CallError{Class: fleet.Unknown, Err: fmt.Errorf("inspect %s: %w", ref.Key, err)}
 	}

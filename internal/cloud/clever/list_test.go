@@ -163,7 +163,7 @@ func TestHandlesOfOthersAreRefused(t *testing.T) {
 	t.Parallel()
 	platform := script(nil)
 	p := on(t, platform, clever.Config{})
-	for _, handle := range []string{"{", "[]", "{}", `{"app_id":"app_1"}`, `{"app_id":1,"org":"x"}`} {
+	for _, handle := range []string{"{", "[]", "{}", `{"org":"orga_1"}`, `{"app_id":1,"org":"x"}`} {
 		bad := cloud.Ref{Key: spec.Key, Tenant: tenant, Handle: []byte(handle)}
 		_, inspect := p.Inspect(t.Context(), bad)
 		_, recovered := p.Recover(t.Context(), bad)
@@ -177,6 +177,22 @@ func TestHandlesOfOthersAreRefused(t *testing.T) {
 	}
 	if len(platform.calls) != 0 {
 		t.Errorf("calls: %q", platform.calls)
+	}
+}
+
+// An application that another program made is acted upon in the organisation of the tenant
+// who acts, when its own is not known, and by its name as ever.
+func TestHandleWithoutOrganisation(t *testing.T) {
+	t.Parallel()
+	platform := script(map[string][]reply{"GET " + apps + "/app_1": {{body: created}}})
+	p := on(t, platform, clever.Config{})
+	seen, err := p.Inspect(t.Context(), cloud.Ref{Key: spec.Key, Tenant: tenant, Handle: clever.Handle("app_1", "")})
+	if err != nil || seen.Key != spec.Key || string(seen.Handle) != string(clever.Handle("app_1", tenant.ID)) {
+		t.Errorf("%+v, %v", seen, err)
+	}
+	err = p.Destroy(t.Context(), cloud.Ref{Key: "hpd-job-D3adNQYu-1", Tenant: tenant, Handle: clever.Handle("app_1", "")})
+	if !errors.Is(err, fleet.ErrNotOurs) || platform.count("DELETE "+apps+"/app_1") != 0 {
+		t.Errorf("another name: %v after %q", err, platform.calls)
 	}
 }
 

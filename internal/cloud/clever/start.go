@@ -31,7 +31,7 @@ func (p *Provisioner) Start(ctx context.Context, ref cloud.Ref, files []fleet.Fi
 
 // startable gives the deployment repository of an application that has all it needs.
 func (p *Provisioner) startable(ctx context.Context, ref cloud.Ref) (gitpush.Target, error) {
-	h, err := parseHandle(ref.Handle)
+	h, err := parseHandle(ref)
 	if err != nil {
 		return gitpush.Target{}, &fleet.CallError{Class: fleet.Permanent, Err: err}
 	}
@@ -70,7 +70,7 @@ func (p *Provisioner) Recover(ctx context.Context, ref cloud.Ref) ([]fleet.File,
 
 // filled gives the deployment repository to read from. It changes nothing.
 func (p *Provisioner) filled(ctx context.Context, ref cloud.Ref) (gitpush.Target, error) {
-	h, err := parseHandle(ref.Handle)
+	h, err := parseHandle(ref)
 	if err != nil {
 		return gitpush.Target{}, &fleet.CallError{Class: fleet.Permanent, Err: err}
 	}

@@ -3,6 +3,7 @@
 package clever
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,11 +95,19 @@ type handle struct {
 	Org   string `json:"org"`
 }
 
-func parseHandle(text []byte) (handle, error) {
+// Handle makes the handle of an application that another program made. Its organisation
+// may be left out when it is not known: it is then that of the tenant who acts.
+func Handle(appID, org string) []byte {
+	text, _ := json.Marshal(handle{AppID: appID, Org: org}) // strings always encode
+	return text
+}
+
+func parseHandle(ref cloud.Ref) (handle, error) {
 	var h handle
-	if err := json.Unmarshal(text, &h); err != nil {
+	if err := json.Unmarshal(ref.Handle, &h); err != nil {
 		return handle{}, errors.New("the handle is not ours")
 	}
+	h.Org = cmp.Or(h.Org, ref.Tenant.ID)
 	if h.AppID == "" || h.Org == "" {
 		return handle{}, errors.New("the handle lacks app_id or org")
 	}
@@ -124,12 +133,11 @@ func segment(s string) string {
 
 // sighting makes the manager's view of an application.
 func (p *Provisioner) sighting(app application, org string, life cloud.Life) cloud.Sighting {
-	text, _ := json.Marshal(handle{AppID: app.ID, Org: org}) // strings always encode
 	flavor, ours := strings.CutPrefix(app.Instance.MaxFlavor.Name, p.cfg.FlavorNamePrefix)
 	if !ours {
 		flavor = ""
 	}
 	return cloud.Sighting{
-		Key: app.Name, Handle: text, Life: life, Flavor: flavor, Zone: app.Zone, CreatedAt: app.CreationDate.Time,
+		Key: app.Name, Handle: Handle(app.ID, org), Life: life, Flavor: flavor, Zone: app.Zone, CreatedAt: app.CreationDate.Time,
 	}
 }
