@@ -64,7 +64,7 @@ func (a api) call(ctx context.Context, r request, out any) error {
 	defer cancel()
 	req, err := a.build(ctx, r)
 	if err != nil {
-		return r.fail(fleet.Permanent, err)
+		return &fleet.CallError{Class: fleet.Permanent, UserText: "the credential of the organisation can't be used", Err: fmt.Errorf("%s: %w", r.what, err)}
 	}
 	res, err := a.http.Do(req)
 	if err != nil {

@@ -33,6 +33,9 @@ func (s Scheme) Authorize(r *http.Request, token secret.String) error {
 	if token.Empty() {
 		return errNoCredential
 	}
+	if strings.ContainsFunc(token.Reveal(), unsendable) {
+		return errOddCredential
+	}
 	r.Header.Set("Authorization", string(s)+" "+token.Reveal())
 	return nil
 }
@@ -45,7 +48,13 @@ func (s Scheme) Git(token secret.String) (string, secret.String, error) {
 	return "", token, nil
 }
 
-var errNoCredential = fmt.Errorf("no credential for this tenant: %w", fleet.ErrUnauthorized)
+var (
+	errNoCredential  = fmt.Errorf("no credential for this tenant: %w", fleet.ErrUnauthorized)
+	errOddCredential = fmt.Errorf("the tenant's credential holds white space or characters that no token has: %w", fleet.ErrUnauthorized)
+)
+
+// unsendable tells a character that no token has: an attribute may end with a line break.
+func unsendable(c rune) bool { return c <= ' ' || c >= 0x7f }
 
 // bridgeHost serves the API to the holders of API tokens, which git refuses.
 const bridgeHost = "api-bridge.clever-cloud.com"
@@ -70,12 +79,12 @@ func (cfg Config) authenticator() (Authenticator, error) {
 func (cfg Config) oauth() (Authenticator, error) {
 	o := OAuth1{
 		ConsumerKey: cfg.ConsumerKey, ConsumerSecret: cfg.ConsumerSecret,
-		Token: cfg.OAuthToken, Secret: cfg.OAuthSecret, Method: cfg.OAuthSignature,
+		Token: cfg.OAuthToken, Secret: cfg.OAuthSecret, Method: strings.ToUpper(cfg.OAuthSignature),
 	}
 	switch {
 	case o.ConsumerKey == "" || o.ConsumerSecret.Empty():
 		return nil, errors.New("cc_consumer_key, cc_consumer_secret: cc_auth = \"oauth1\" needs both")
-	case (o.Token == "") != o.Secret.Empty():
+	case o.Token.Empty() != o.Secret.Empty():
 		return nil, errors.New("cc_oauth_token, cc_oauth_secret: want both or neither")
 	case o.Method != "" && o.Method != Plaintext && o.Method != HMACSHA512:
 		return nil, fmt.Errorf("cc_oauth_signature %.40q: want %s or %s", o.Method, Plaintext, HMACSHA512)
@@ -83,8 +92,8 @@ func (cfg Config) oauth() (Authenticator, error) {
 	return o, nil
 }
 
-// sent lists what of an Authorization header must not be repeated: the token, or
-// the secrets that a PLAINTEXT signature is made of.
+// sent lists what of an Authorization header must not be repeated: the token; for OAuth,
+// the user's token, the signature, and the secrets that a PLAINTEXT signature is made of.
 func sent(header string) []string {
 	scheme, rest, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "OAuth") {
@@ -93,14 +102,21 @@ func sent(header string) []string {
 	var list []string
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		value = strings.Trim(value, `"`)
-		if name != "oauth_signature" {
+		if name != "oauth_signature" && name != "oauth_token" {
 			continue
 		}
+		value = strings.Trim(value, `"`)
 		list = append(list, value)
-		if text, err := url.PathUnescape(value); err == nil {
-			list = append(list, text)
-			list = append(list, strings.Split(text, "&")...)
+		text, err := url.PathUnescape(value)
+		if err != nil {
+			continue
+		}
+		list = append(list, text)
+		for key := range strings.SplitSeq(text, "&") {
+			list = append(list, key)
+			if plain, err := url.PathUnescape(key); err == nil {
+				list = append(list, plain)
+			}
 		}
 	}
 	return list

@@ -4,7 +4,6 @@ package clever
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,20 +25,35 @@ var (
 // Check implements cloud.Checker: the credential, the zone, the default flavor and
 // the instance type. Nothing is made.
 func (p *Provisioner) Check(ctx context.Context, tenant cloud.Tenant) error {
-	_, seen := p.applications(ctx, tenant)
-	_, flavor := p.flavor(ctx, "")
-	if flavor != nil {
-		flavor = fmt.Errorf("default flavor: %w", flavor)
+	var problems []error
+	if tenant.ID != "" {
+		err := p.checkCredential(ctx, tenant)
+		if unanswered(err) {
+			return err // once is enough: nobody is there
+		}
+		problems = append(problems, err)
 	}
-	_, version := p.versions.get(ctx, p.fetchVersion)
-	return errors.Join(seen, p.checkZone(ctx, tenant), flavor, version, p.checkGit(tenant))
+	if _, err := p.flavor(ctx, ""); err != nil {
+		problems = append(problems, fmt.Errorf("cc_default_flavor: %w", err))
+	}
+	_, err := p.versions.get(ctx, p.fetchVersion)
+	return errors.Join(append(problems, err, p.checkZone(ctx, tenant))...)
 }
 
-// checkGit sees that there is a credential to push with. Whether it is good only a
-// push can tell.
-func (p *Provisioner) checkGit(tenant cloud.Tenant) error {
+// checkCredential uses the credential, and sees that there is one to push with. Whether
+// that one is good only a push can tell.
+func (p *Provisioner) checkCredential(ctx context.Context, tenant cloud.Tenant) error {
+	if _, err := p.applications(ctx, tenant); err != nil {
+		return err
+	}
 	_, _, err := p.gitCredential(tenant)
 	return err
+}
+
+// unanswered tells whether a call failed for lack of an answer.
+func unanswered(err error) bool {
+	_, refused := errors.AsType[*refusedError](err)
+	return err != nil && !refused && fleet.ClassOf(err) == fleet.Transient
 }
 
 // zone is what we read of an entry of /products/zones.
@@ -66,36 +80,38 @@ func (p *Provisioner) checkZone(ctx context.Context, tenant cloud.Tenant) error 
 			names = append(names, z.Name)
 		}
 	}
+	if len(names) == 0 {
+		return &fleet.CallError{Class: fleet.Transient, Err: errors.New("list zones: the answer names none")}
+	}
 	slices.Sort(names)
 	if slices.Contains(names, p.cfg.Zone) {
 		return nil
 	}
 	return &fleet.CallError{
-		Class: fleet.Permanent, Err: fmt.Errorf("zone %.40q is not available; choose one of %s", p.cfg.Zone, strings.Join(names, ", ")),
+		Class: fleet.Permanent, Err: fmt.Errorf("cc_zone: %.40q is not available; choose one of %s", p.cfg.Zone, strings.Join(names, ", ")),
 	}
 }
 
-// zones asks the newer version of the API, which knows what each tenant may use,
-// and the older one where there is none.
+// zones asks the newer version of the API, which knows what each tenant may use, and
+// the older one, which asks for no credential, where the newer one is not to be had.
 func (p *Provisioner) zones(ctx context.Context, tenant cloud.Tenant) ([]zone, error) {
 	var list []zone
-	r := request{what: "list zones", method: http.MethodGet, path: "/products/zones", public: true}
-	if root, ok := p.root(); ok {
-		newer := request{
-			what: r.what, method: http.MethodGet, path: root + "/v4/products/zones",
+	if root, ok := p.root(); ok && tenant.ID != "" {
+		err := p.api.call(ctx, request{
+			what: "list zones", method: http.MethodGet, path: root + "/v4/products/zones",
 			query: url.Values{"ownerId": {tenant.ID}}, token: tenant.Token,
-		}
-		err := p.api.call(ctx, newer, &list)
-		if err == nil || !lacksEndpoint(err) {
+		}, &list)
+		if err == nil || !lacksEndpoint(err) && !errors.Is(err, fleet.ErrUnauthorized) {
 			return list, err
 		}
 	}
-	return list, p.api.call(ctx, r, &list)
+	err := p.api.call(ctx, request{what: "list zones", method: http.MethodGet, path: "/products/zones", public: true}, &list)
+	return list, err
 }
 
 // Expiry implements cloud.Expirer: when the tenant's credential ends. Tokens got in
 // a browser end after some three months, without a word. Where the platform does not
-// know of a date, as with organisation tokens, neither do we.
+// tell a date, as for the tokens of organisations, which have no user, neither do we.
 func (p *Provisioner) Expiry(ctx context.Context, tenant cloud.Tenant) (time.Time, bool, error) {
 	var current struct {
 		Expiration date `json:"expirationDate"`
@@ -103,7 +119,7 @@ func (p *Provisioner) Expiry(ctx context.Context, tenant cloud.Tenant) (time.Tim
 	err := p.api.call(ctx, request{
 		what: "read when the credential ends", method: http.MethodGet, path: "/self/tokens/current", token: tenant.Token,
 	}, &current)
-	if lacksEndpoint(err) || errors.Is(err, fleet.ErrNotFound) {
+	if lacksEndpoint(err) || errors.Is(err, fleet.ErrNotFound) || errors.Is(err, fleet.ErrUnauthorized) {
 		return time.Time{}, false, nil
 	}
 	if err != nil {
@@ -115,12 +131,19 @@ func (p *Provisioner) Expiry(ctx context.Context, tenant cloud.Tenant) (time.Tim
 // date is a time in milliseconds or as text; what is neither is the zero time.
 type date struct{ time.Time }
 
+// earliest is the first millisecond of 2001: what is less is taken for seconds, since no
+// credential ended before there was a cloud.
+const earliest = 978_307_200_000
+
 // UnmarshalJSON implements json.Unmarshaler.
 func (d *date) UnmarshalJSON(text []byte) error {
 	raw := strings.Trim(string(text), `"`)
-	if _, err := strconv.ParseFloat(raw, 64); err == nil {
+	if n, err := strconv.ParseFloat(raw, 64); err == nil {
+		if n > 0 && n < earliest {
+			raw = strconv.FormatFloat(n*1000, 'f', 0, 64)
+		}
 		var m millis
-		err = json.Unmarshal(text, &m)
+		err = m.UnmarshalJSON([]byte(raw))
 		d.Time = m.Time
 		return err
 	}

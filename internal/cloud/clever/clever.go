@@ -40,7 +40,7 @@ type Config struct {
 	Auth           string // token; or bearer, oauth1
 	ConsumerKey    string // of the OAuth1 consumer
 	ConsumerSecret secret.String
-	OAuthToken     string // of the OAuth1 user; "" = in each tenant's token
+	OAuthToken     secret.String // of the OAuth1 user; empty = in each tenant's token
 	OAuthSecret    secret.String
 	OAuthSignature string // PLAINTEXT; or HMAC-SHA512
 

@@ -95,9 +95,12 @@ func (p *Provisioner) post(ctx context.Context, spec cloud.Spec, flavor size, ve
 		return p.postWith(ctx, spec, flavor, version, nil)
 	}
 	app, err := p.postWith(ctx, spec, flavor, version, p.env())
-	if refusesEnv(err) {
-		p.envApart.Store(true)
-		return p.postWith(ctx, spec, flavor, version, nil)
+	if !refusesEnv(err) {
+		return app, err
+	}
+	app, err = p.postWith(ctx, spec, flavor, version, nil)
+	if err == nil {
+		p.envApart.Store(true) // it was that
 	}
 	return app, err
 }

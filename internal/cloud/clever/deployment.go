@@ -17,9 +17,6 @@ import (
 // late, and does not tell a task that has not begun from one that has ended.
 func (p *Provisioner) life(ctx context.Context, app application, h handle, tenant cloud.Tenant) (cloud.Life, error) {
 	newest, err := p.deployments(ctx, h, tenant)
-	if lacksEndpoint(err) {
-		return lifeAtSight(app), nil
-	}
 	if err != nil {
 		return "", err
 	}

@@ -60,8 +60,9 @@ func (p *Provisioner) ensureEnv(ctx context.Context, app application, h handle, 
 var aboutEnv = regexp.MustCompile(`(?i)\benv(ironment)?s?\b`)
 
 // refusesEnv tells whether err is the platform's refusal of the environment in the
-// body of a creation: nothing was made.
+// body of a creation: nothing was made. A variable that it does not like is not that.
 func refusesEnv(err error) bool {
 	e, ok := errors.AsType[*refusedError](err)
-	return ok && e.Message != "" && e.Status == http.StatusBadRequest && (aboutEnv.MatchString(e.Message) || e.Fields["env"])
+	return ok && e.Message != "" && e.Status == http.StatusBadRequest && e.ID != idBadVariable &&
+		(aboutEnv.MatchString(e.Message) || e.Fields["env"])
 }

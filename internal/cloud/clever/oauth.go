@@ -34,9 +34,8 @@ type OAuth1 struct {
 	ConsumerSecret secret.String
 	// Token and Secret are the user's. Without them each tenant has its own user:
 	// the tenant's token is the user's token, a colon and the secret.
-	Token  string
-	Secret secret.String
-	Method string // Plaintext if empty
+	Token, Secret secret.String
+	Method        string // Plaintext if empty
 }
 
 // Authorize implements Authenticator.
@@ -57,9 +56,7 @@ func (o OAuth1) Authorize(r *http.Request, token secret.String) error {
 			[2]string{"oauth_timestamp", strconv.FormatInt(time.Now().Unix(), 10)},
 			[2]string{"oauth_version", "1.0"},
 		)
-		mac := hmac.New(sha512.New, []byte(key))
-		mac.Write([]byte(baseString(r, params)))
-		signature = base64.StdEncoding.EncodeToString(mac.Sum(nil))
+		signature = sign(key, baseString(r, params))
 	}
 	params = append(params, [2]string{"oauth_signature", signature})
 	parts := make([]string, len(params))
@@ -72,14 +69,24 @@ func (o OAuth1) Authorize(r *http.Request, token secret.String) error {
 
 // Git implements Authenticator.
 func (o OAuth1) Git(token secret.String) (string, secret.String, error) {
-	if o.Token != "" {
-		return o.Token, o.Secret, nil
+	if !o.Token.Empty() {
+		return o.Token.Reveal(), o.Secret, nil
+	}
+	if token.Empty() {
+		return "", token, errNoCredential
 	}
 	user, password, ok := strings.Cut(token.Reveal(), ":")
-	if !ok || user == "" || password == "" {
+	if !ok || user == "" || password == "" || strings.ContainsFunc(token.Reveal(), unsendable) {
 		return "", secret.String{}, fmt.Errorf("the tenant's credential is not an OAuth token, a colon and its secret: %w", fleet.ErrUnauthorized)
 	}
 	return user, secret.New(password), nil
+}
+
+// sign is HMAC-SHA512 as OAuth would have it if it knew of it (RFC 5849, 3.4.2).
+func sign(key, base string) string {
+	mac := hmac.New(sha512.New, []byte(key))
+	mac.Write([]byte(base))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // baseString is what is signed (RFC 5849, 3.4.1). The body has no part in it: it is

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 // Ids of Clever Cloud's errors that mean something to us.
 const (
+	idBadVariable   = 557  // a variable of the environment is not valid
 	idNoApplication = 4004 // the application does not exist
 	idNoVersion     = 9017 // the instance type and version do not exist (any more)
 )
@@ -93,33 +95,40 @@ func classOfStatus(r request, status int, own bool) fleet.Class {
 // readRefusal tells apart what Clever Cloud says itself ({id, message, type} or, in
 // v4, {code, error}) from what something on the way says.
 func readRefusal(status int, body []byte, secrets []string) (e *refusedError, own bool) {
-	var wire struct {
-		ID      json.RawMessage            `json:"id"`
-		Code    json.RawMessage            `json:"code"`
-		Message string                     `json:"message"`
-		Error   string                     `json:"error"`
-		Type    string                     `json:"type"`
-		Fields  map[string]json.RawMessage `json:"fields"`
-	}
 	e = &refusedError{Status: status}
-	if json.Unmarshal(body, &wire) != nil {
+	wire := object(body)
+	said := cmp.Or(text(wire["message"]), text(wire["error"]))
+	_, id := wire["id"]
+	_, code := wire["code"]
+	if said == "" || (!id && !code && text(wire["type"]) != "error") {
 		return e, false
 	}
-	text := cmp.Or(wire.Message, wire.Error)
-	if text == "" || (len(wire.ID) == 0 && len(wire.Code) == 0 && wire.Type != "error") {
-		return e, false
-	}
-	if id, err := strconv.Atoi(strings.Trim(string(wire.ID), `"`)); err == nil {
+	if id, err := strconv.Atoi(strings.Trim(string(wire["id"]), `"`)); err == nil {
 		e.ID = id
 	}
-	if len(wire.Fields) > 0 {
-		e.Fields = map[string]bool{}
-		for name := range wire.Fields {
-			e.Fields[name] = true
-		}
+	e.Fields = map[string]bool{}
+	for name := range object(wire["fields"]) {
+		e.Fields[name] = true
 	}
-	e.Message = plain(text, secrets)
+	e.Message = plain(said, secrets)
 	return e, true
+}
+
+// object and text read a value if it is one, so that an odd field hides no others.
+func object(raw []byte) map[string]json.RawMessage {
+	var out map[string]json.RawMessage
+	if json.Unmarshal(raw, &out) != nil {
+		return nil
+	}
+	return out
+}
+
+func text(raw []byte) string {
+	var out string
+	if json.Unmarshal(raw, &out) != nil {
+		return ""
+	}
+	return out
 }
 
 // unseen are the parts of a page that no reader sees.
@@ -128,12 +137,7 @@ var unseen = regexp.MustCompile(`(?is)<(style|script|head)\b.*?</(style|script|h
 // plain makes one short line without markup of a foreign text, and takes our
 // credential out of it should the other side repeat it.
 func plain(text string, secrets []string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, secret.Redacted)
-		}
-	}
-	text = unseen.ReplaceAllString(text, " ")
+	text = unseen.ReplaceAllString(redact(text, secrets), " ")
 	var b strings.Builder
 	tag, blank := false, false
 	for _, c := range text {
@@ -157,6 +161,16 @@ func plain(text string, secrets []string) string {
 		}
 	}
 	return b.String()
+}
+
+// redact takes the longest secrets out first, so that none leaves a part of another.
+func redact(text string, secrets []string) string {
+	for _, s := range slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return cmp.Compare(len(b), len(a)) }) {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, secret.Redacted)
+		}
+	}
+	return text
 }
 
 // retryAfter reads the header's two forms; 0 when it says nothing.
