@@ -78,6 +78,7 @@ func (m *Manager) audit() Audit {
 	for _, vm := range m.machineList() {
 		out.Entries = append(out.Entries, recordedEntry(vm, shown))
 	}
+	out.Entries = append(out.Entries, m.orphans.audit()...)
 	slices.SortFunc(out.Entries, func(a, b AuditEntry) int { return cmp.Compare(a.Key, b.Key) })
 	for _, e := range out.Entries {
 		if !e.Explained {
@@ -118,7 +119,11 @@ func (m *Manager) unrecordedEntry(r *runner, p *purse, s cloud.Sighting) AuditEn
 		Weight: m.flavorWeight(r, s.Flavor),
 	}
 	x := m.unrecorded[strangerID(s)]
+	mark, of, python := fleet.ParsePythonKey(s.Key)
 	switch {
+	case python && fleet.PythonMark(r.cfg.Token.Reveal()) == mark:
+		e.Job, e.Weight = of, 0
+		e.Verdict = "made by the Python program, and not in its state: never touched; when its job has ended, delete it in the cloud's console"
 	case !exact || !slices.Contains(r.owners, owner):
 		e.Verdict, e.Explained, e.Weight = "looks like ours and is not: never touched", true, 0
 	case x != nil && x.forgotten:
@@ -163,7 +168,11 @@ func (m *Manager) Forget(key string) error {
 	err := ErrNotKept
 	if !m.ask(func() {
 		vm := m.machines[key]
-		if vm == nil || vm.rec.State != fleet.InstanceKept {
+		if vm == nil {
+			err = m.forgetOrphan(key)
+			return
+		}
+		if vm.rec.State != fleet.InstanceKept {
 			return
 		}
 		err = errors.New("the ledger can't be written")

@@ -66,7 +66,7 @@ func (m *Manager) advance(ctx context.Context, j *job) {
 // size gives an acquired job its flavor; the runner's flavors may have to be waited for.
 func (m *Manager) size(ctx context.Context, j *job) {
 	sizing, quota, ok := m.sizing(j.runner)
-	if !ok || j.status.busy {
+	if !ok || j.status.busy || m.haunted(ctx, j) {
 		return
 	}
 	tenant, ok := m.paidBy(ctx, j)

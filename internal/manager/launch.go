@@ -116,14 +116,16 @@ func (m *Manager) limits() schedule.Limits {
 // usage counts what counts: every recorded instance until it is confirmed absent, and
 // those that carry our key though no record explains them.
 func (m *Manager) usage() schedule.Usage {
-	u := schedule.Usage{Jobs: len(m.jobs), LastLaunch: m.lastLaunch}
+	u := schedule.Usage{
+		Jobs: len(m.jobs) + len(m.orphans.jobs), LastLaunch: m.lastLaunch,
+		Weight: m.orphans.weight(), Instances: len(m.orphans.instances),
+	}
 	for _, vm := range m.machines {
 		if vm.rec.State.Counts() {
 			u.Weight += vm.rec.Weight
 			u.Instances++
 		}
 	}
-	u.Weight += m.orphaned
 	for _, s := range m.unrecorded {
 		if s.forgotten {
 			continue

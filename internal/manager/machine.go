@@ -64,6 +64,10 @@ func (m *Manager) tendMachine(ctx context.Context, vm *machine) {
 	if !vm.idle() {
 		return
 	}
+	if vm.foreignMade() {
+		m.identify(ctx, vm)
+		return
+	}
 	if vm.wanted() {
 		m.bringUp(ctx, vm)
 	} else {
@@ -234,6 +238,8 @@ func (m *Manager) lookFor(ctx context.Context, vm *machine) {
 		case err != nil:
 			vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
 			vm.lastText = userText(err)
+		case vm.job != nil && vm.job.rec.State == fleet.JobAcquired:
+			m.leftover(ctx, vm, seen)
 		default:
 			m.created(ctx, vm, seen)
 		}

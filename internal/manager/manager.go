@@ -64,7 +64,7 @@ type Manager struct {
 
 	unrecorded   map[string]*stranger // sightings with our key that no record explains
 	unrecordable []*lostJob           // acquired jobs that could not be committed
-	orphaned     fleet.Weight         // of recorded instances whose runner is not configured
+	orphans      orphans              // records whose runner is not configured
 	fuse         fuse
 
 	stepAt      time.Time // when the present step began

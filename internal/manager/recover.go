@@ -58,6 +58,7 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 	for _, rec := range snap.Jobs {
 		r := m.ownerRunner(rec.Owner, false)
 		if r == nil {
+			m.orphans.jobs = append(m.orphans.jobs, rec)
 			m.log.Error("a job in the ledger belongs to a runner that is not configured", "runner", rec.Runner, "job", rec.ID)
 			continue
 		}
@@ -68,7 +69,7 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 	for _, rec := range snap.Instances {
 		r := m.ownerRunner(rec.Owner, false)
 		if r == nil {
-			m.orphaned += rec.Weight
+			m.orphans.instances = append(m.orphans.instances, rec)
 			m.log.Error("an instance in the ledger belongs to a runner that is not configured: it is not touched", "runner", rec.Runner, "instance", rec.Key)
 			continue
 		}

@@ -81,9 +81,11 @@ func (m *Manager) snapshot() Status {
 	for _, j := range m.jobList() {
 		s.Jobs = append(s.Jobs, jobStatus(j))
 	}
+	s.Jobs = append(s.Jobs, m.orphans.status()...)
 	for _, vm := range m.machineList() {
 		s.Instances = append(s.Instances, vm.rec)
 	}
+	s.Instances = append(s.Instances, m.orphans.instances...)
 	for _, x := range m.unrecorded {
 		s.Strangers = append(s.Strangers, x.seen.Key)
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
@@ -59,7 +60,7 @@ func (m *Manager) sweepTenant(ctx context.Context, r *runner, p *purse) {
 		return
 	}
 	p.list.busy = true
-	owners := r.owners
+	owners := append(slices.Clone(r.owners), m.pythonMarks(r)...)
 	begun := time.Now()
 	m.do(ctx, "list", callTimeout, func(ctx context.Context) event {
 		var all []cloud.Sighting
@@ -91,15 +92,18 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 	p.listed, p.listedAt, p.listError, p.listRefused, p.seen = true, begun, "", false, seen
 	shown, strange := map[string]bool{}, map[string]bool{}
 	for _, s := range seen {
+		if vm := m.machines[s.Key]; vm != nil {
+			if vm.runner == r {
+				shown[s.Key] = true
+				m.sighted(vm, s)
+			}
+			continue
+		}
 		owner, id, ok := fleet.ParseKey(s.Key)
 		if !ok || m.ownerRunner(owner, false) != r {
 			continue // a look-alike: reported by audit, never touched
 		}
 		shown[s.Key] = true
-		if vm := m.machines[s.Key]; vm != nil {
-			m.sighted(vm, s)
-			continue
-		}
 		strange[strangerID(s)] = true
 		m.stranger(ctx, r, p, owner, id, s)
 	}
@@ -127,6 +131,9 @@ func (m *Manager) looksAgain(r *runner) bool {
 // sighted takes a sighting of a recorded instance.
 func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 	vm.missing = 0
+	if vm.foreignMade() {
+		return
+	}
 	if len(vm.rec.Handle) > 0 && !bytes.Equal(vm.rec.Handle, s.Handle) {
 		m.twin(vm, s)
 		return
@@ -204,6 +211,6 @@ func (m *Manager) checkEnded(ctx context.Context, vm *machine) {
 
 // shouldShow tells whether a list begun then has to show the instance.
 func (vm *machine) shouldShow(begun time.Time) bool {
-	return (vm.rec.State == fleet.InstanceCreated || vm.rec.State == fleet.InstanceStarted) &&
+	return (vm.rec.State == fleet.InstanceCreated || vm.rec.State == fleet.InstanceStarted) && !vm.foreignMade() &&
 		!vm.rec.CreatedAt.IsZero() && begun.Sub(vm.rec.CreatedAt) > vm.runner.prov.Describe().Settle
 }

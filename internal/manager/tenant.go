@@ -100,7 +100,7 @@ func (r *runner) tenant(group, id string) (cloud.Tenant, error) {
 		return cloud.Tenant{}, r.noCredential(p.problem)
 	case r.cfg.Clever.MultiTenant && p.at.IsZero(): // an older one goes on being used while it is read again
 		return cloud.Tenant{}, r.noCredential("the tenant of group " + group + " is being looked up")
-	case p.tenant.ID != id:
+	case id != "" && p.tenant.ID != id: // "" is not known yet
 		return cloud.Tenant{}, r.noCredential(fmt.Sprintf("organisation %q is recorded, %q is configured now", id, p.tenant.ID))
 	}
 	return p.tenant, nil

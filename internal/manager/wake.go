@@ -83,6 +83,9 @@ func (m *Manager) jobWake(w *waker, j *job) {
 
 // resting tells whether only its job's next state makes the instance need a call.
 func (vm *machine) resting() bool {
+	if vm.foreignMade() {
+		return false
+	}
 	switch vm.rec.State {
 	case fleet.InstanceKept:
 		return true
