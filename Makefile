@@ -19,7 +19,7 @@ RELAY_MAX = 8388608
 .PHONY: help
 help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
-	@echo "make build       bin/heptapod-paas-runner and bin/paas-relay for this computer"
+	@echo "make build       bin/heptapod-paas-runner, -register and bin/paas-relay for this computer"
 	@echo "make cross       the same for linux/amd64, linux/arm64 and darwin/arm64, in dist/"
 	@echo "make fuzz        every fuzz target for FUZZTIME=$(FUZZTIME)"
 	@echo "make ci          what .ci/run does on a clean checkout"
@@ -31,6 +31,8 @@ build:
 	@$(BUILD) $(SMALL) -o bin/paas-relay ./cmd/paas-relay
 	@echo "building bin/heptapod-paas-runner (the first time takes a minute or two: it compiles SQLite)"
 	@$(BUILD) -o bin/heptapod-paas-runner ./cmd/heptapod-paas-runner
+	@echo "building bin/heptapod-paas-runner-register"
+	@$(BUILD) $(SMALL) -o bin/heptapod-paas-runner-register ./cmd/heptapod-paas-runner-register
 
 .PHONY: demo
 demo: build
@@ -68,7 +70,7 @@ cross:
 	@for target in linux/amd64 linux/arm64 darwin/arm64; do \
 		os=$${target%/*} arch=$${target#*/}; \
 		echo "building dist/$$os-$$arch"; \
-		GOOS=$$os GOARCH=$$arch $(BUILD) $(SMALL) -o dist/$$os-$$arch/ ./cmd/heptapod-paas-runner ./cmd/paas-relay || exit 1; \
+		GOOS=$$os GOARCH=$$arch $(BUILD) $(SMALL) -o dist/$$os-$$arch/ ./cmd/heptapod-paas-runner ./cmd/heptapod-paas-runner-register ./cmd/paas-relay || exit 1; \
 		size=$$(wc -c < dist/$$os-$$arch/paas-relay); \
 		test $$size -le $(RELAY_MAX) || { echo "paas-relay has $$size bytes, more than $(RELAY_MAX)"; exit 1; }; \
 	done

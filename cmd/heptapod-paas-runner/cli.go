@@ -26,13 +26,14 @@ type cli struct {
 	LogLevel  level  `short:"l" aliases:"logging-level" placeholder:"LEVEL" help:"Least level that is logged: debug, info, warn or error (default: what the configuration says, else info)."`
 	LogFormat format `placeholder:"FORMAT" help:"Form of the log on stderr: text or json (default: what the configuration says, else text)."`
 
-	Run     runCmd     `cmd:"" default:"withargs" help:"Run the service. 'heptapod-paas-runner CONFIG' is the same."`
-	Check   checkCmd   `cmd:"" help:"Say everything that is wrong with a configuration file."`
-	Status  statusCmd  `cmd:"" help:"Ask the running service how it is."`
-	Audit   auditCmd   `cmd:"" help:"Compare what the clouds show with what the ledger says."`
-	Demo    demoCmd    `cmd:"" help:"Show the whole system at work on this computer."`
-	Sim     simCmd     `cmd:"" help:"Pretend to be GitLab or Clever Cloud, on this computer."`
-	Version versionCmd `cmd:"" help:"Say which version this is."`
+	Run      runCmd      `cmd:"" default:"withargs" help:"Run the service. 'heptapod-paas-runner CONFIG' is the same."`
+	Register registerCmd `cmd:"" help:"Register a runner at its coordinator and add it to a configuration file."`
+	Check    checkCmd    `cmd:"" help:"Say everything that is wrong with a configuration file."`
+	Status   statusCmd   `cmd:"" help:"Ask the running service how it is."`
+	Audit    auditCmd    `cmd:"" help:"Compare what the clouds show with what the ledger says."`
+	Demo     demoCmd     `cmd:"" help:"Show the whole system at work on this computer."`
+	Sim      simCmd      `cmd:"" help:"Pretend to be GitLab or Clever Cloud, on this computer."`
+	Version  versionCmd  `cmd:"" help:"Say which version this is."`
 }
 
 // Help is the text below the list of commands.
@@ -40,6 +41,7 @@ func (*cli) Help() string {
 	return `Examples:
 
     heptapod-paas-runner demo                  see it work; needs nothing but this program
+    heptapod-paas-runner register paas.toml    make or extend a configuration
     heptapod-paas-runner check paas.toml       what is wrong with my configuration?
     heptapod-paas-runner paas.toml             run the service
     heptapod-paas-runner status -c paas.toml   how is it doing?

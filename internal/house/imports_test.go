@@ -137,9 +137,9 @@ func TestThirdPartyModulesStayInTheirRooms(t *testing.T) {
 // modules says which rooms may use which module.
 var modules = map[string][]string{
 	"github.com/BurntSushi/toml":          {"internal/config", "internal/hostfile", "internal/sim/*"},
-	"github.com/alecthomas/kong":          {"cmd/heptapod-paas-runner"},
+	"github.com/alecthomas/kong":          {"cmd/heptapod-paas-runner", "cmd/heptapod-paas-runner-register"},
 	"github.com/lmittmann/tint":           {"cmd/heptapod-paas-runner"},
-	"golang.org/x/term":                   {"cmd/heptapod-paas-runner"},
+	"golang.org/x/term":                   {"cmd/heptapod-paas-runner", "internal/register"},
 	"github.com/go-git/go-git/v5":         {"internal/gitpush", "internal/sim/clever"},
 	"github.com/go-git/go-billy/v5":       {"internal/gitpush", "internal/sim/clever"},
 	"github.com/prometheus/client_golang": {"internal/api", "internal/api/server"},
