@@ -22,13 +22,14 @@ func (f *file) clever(r *reader) Clever {
 		OrgaIDAttribute:    r.text("cc_orga_id_attribute"),
 		OrgaTokenAttribute: r.text("cc_orga_token_attribute"),
 	}
+	c.Auth = f.auth(r, c.APIURL)
 	if c.MultiTenant {
 		if c.NamespaceToken.Empty() {
 			r.bad("cc_gitlab_namespace_attributes_token", "missing; the multi-tenant mode reads each top-level group's attributes with it")
 		}
 		return c
 	}
-	c.OrgaID, c.Token = r.text("cc_orga_id"), r.secret("cc_token")
+	c.OrgaID, c.Token = r.text("cc_orga_id"), r.tenant(c.Auth)
 	return c
 }
 

@@ -33,6 +33,8 @@ const (
 	DefaultFlavorContext      = "heptapod-runner"                      // cc_flavor_context
 	DefaultVariantUUID        = "70d676a0-a775-4dc9-a43d-3121036e8515" // cc_instance_variant_uuid
 	DefaultAuthUser           = "Jenkins"                              // cc_auth_user
+	DefaultAuth               = AuthToken                              // cc_auth
+	DefaultOAuthSignature     = "plaintext"                            // cc_oauth_signature
 	DefaultRepoTimeout        = 20 * time.Second                       // cc_deployment_repo_timeout
 	DefaultRepoWaitStep       = 2 * time.Second                        // cc_deployment_repo_wait_step
 	DefaultOrgaIDAttribute    = "cc_orga_id"                           // cc_orga_id_attribute
@@ -49,6 +51,13 @@ const (
 const (
 	AdmissionPark   = "park"   // while the smallest allowed flavor fits; a bigger job waits
 	AdmissionStrict = "strict" // only while the largest allowed flavor fits
+)
+
+// How Clever Cloud's API is shown a credential (`cc_auth`).
+const (
+	AuthToken  = "token"  // an organisation's token
+	AuthBearer = "bearer" // a service token; on the bridge's host an API token
+	AuthOAuth1 = "oauth1" // a user's token and secret, signed with those of a consumer
 )
 
 // The executors that there are (`executor`).

@@ -91,7 +91,8 @@ type Clever struct {
 	APIURL, Zone, DefaultFlavor, MaxFlavor       string
 	FlavorContext, FlavorNamePrefix, VariantUUID string
 	AuthUser, OrgaID                             string
-	Token                                        secret.String
+	Token                                        secret.String // empty when the runner has an OAuth user of its own
+	Auth                                         Auth
 	RepoTimeout, RepoWaitStep                    time.Duration
 	ExtraEnv                                     map[string]string
 
@@ -99,3 +100,18 @@ type Clever struct {
 	NamespaceToken                      secret.String
 	OrgaIDAttribute, OrgaTokenAttribute string
 }
+
+// Auth is how Clever Cloud is shown a credential.
+type Auth struct {
+	Scheme                  string // AuthToken, AuthBearer or AuthOAuth1
+	ConsumerKey             string
+	ConsumerSecret          secret.String
+	OAuthToken, OAuthSecret secret.String // of a user for all tenants; empty = each tenant's token holds its own
+	OAuthSignature          string        // plaintext or hmac-sha512
+	GitUser                 string        // for deployment repositories, when they need another credential
+	GitPassword             secret.String
+}
+
+// OwnUser tells whether the runner acts as one user for all tenants, so that they need no
+// token of their own.
+func (a Auth) OwnUser() bool { return a.Scheme == AuthOAuth1 && !a.OAuthToken.Empty() }

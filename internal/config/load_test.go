@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +85,7 @@ func TestSeedExample(t *testing.T) {
 				OrgaID: "orga_07cf2ef0-c9ad-4f04-b492-94c164f95c76", Token: secret.New("bb52e490-d47e-47a4-b190-73e23eb17111"),
 				RepoTimeout: 20 * time.Second, RepoWaitStep: 2 * time.Second, ExtraEnv: map[string]string{"CC_ENABLE_HEPTAPOD_RUNNER": "true"},
 				OrgaIDAttribute: "cc_orga_id", OrgaTokenAttribute: "cc_orga_token",
+				Auth: Auth{Scheme: "token", OAuthSignature: "plaintext"},
 			},
 			Forward: map[string]any{
 				"name": "clever-cloud", "url": "https://heptapod.example.com", "executor": "clever-docker",
@@ -159,10 +161,12 @@ func TestOursIsNotForwarded(t *testing.T) {
 	values := map[string]string{
 		"limit": "3", "request_concurrency": "3", "paas_owner": `"abcdefghij"`, "paas_relay_subnet": `"10.0.0.0/24"`, "cc_multi_tenant": "false", "paas_dependency_proxy": "false",
 		"cc_api_url": `"https://x"`, "admission": `"strict"`, "sub_runner": `"relay"`, "job_trace_watch": "{}",
+		"cc_auth": `"oauth1"`, "cc_oauth_signature": `"plaintext"`,
 	}
+	exclusive := []string{"cc_auth_user"} // stands in the way of another key
 	var lines strings.Builder
 	for _, k := range Keys() {
-		if k.Section != secRunner || k.Forwarded || strings.Contains(section, k.Name+" =") || k.Name == "cc_extra_env" {
+		if k.Section != secRunner || k.Forwarded || strings.Contains(section, k.Name+" =") || k.Name == "cc_extra_env" || slices.Contains(exclusive, k.Name) {
 			continue
 		}
 		value := cmp.Or(values[k.Name], `"x"`)
@@ -171,7 +175,9 @@ func TestOursIsNotForwarded(t *testing.T) {
 		}
 		fmt.Fprintf(&lines, "%s = %s\n", k.Name, value)
 	}
-	cfg := mustRead(t, head+strings.Replace(section, "[runners.cc", lines.String()+"cc_something_else = 1\nkept = 1\n[runners.cc", 1))
+	text := strings.Replace(section, "[runners.cc", lines.String()+"cc_something_else = 1\nkept = 1\n[runners.cc", 1)
+	text = strings.Replace(text, `cc_token = "c"`, "", 1) // cc_oauth_token takes its place
+	cfg := mustRead(t, head+text)
 	got := strings.Join(sorted(maps.Keys(cfg.Runners[0].Forward)), " ")
 	if want := "executor kept name url"; got != want {
 		t.Errorf("forwarded: %s, want %s", got, want)

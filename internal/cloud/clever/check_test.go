@@ -5,6 +5,7 @@ package clever_test
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -26,9 +27,7 @@ const (
 // checked is a platform where all is well, but for what is given.
 func checked(more map[string][]reply) *platform {
 	p := script(map[string][]reply{"GET /v4/products/zones": {{body: zones}}, "GET /v2/products/zones": {{body: zones}}})
-	for call, replies := range more {
-		p.replies[call] = replies
-	}
+	maps.Copy(p.replies, more)
 	return p
 }
 
