@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"heptapod-paas-runner/internal/secret"
 )
 
 // clever reads the keys of the executor clever-docker.
@@ -31,6 +33,19 @@ func (f *file) clever(r *reader) Clever {
 	}
 	c.OrgaID, c.Token = r.text("cc_orga_id"), r.tenant(c.Auth)
 	return c
+}
+
+// MissingAttributes names the attributes that a top-level group lacks to be connected to an
+// organisation. A runner that acts as one user for all tenants needs no token of theirs.
+func (c Clever) MissingAttributes(attributes map[string]secret.String) []string {
+	var missing []string
+	if attributes[c.OrgaIDAttribute].Empty() {
+		missing = append(missing, c.OrgaIDAttribute)
+	}
+	if attributes[c.OrgaTokenAttribute].Empty() && !c.Auth.OwnUser() {
+		missing = append(missing, c.OrgaTokenAttribute)
+	}
+	return missing
 }
 
 // extraEnv reads the environment of the applications.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
@@ -197,21 +198,12 @@ func (m *Manager) lookedUp(r *runner, p *purse, attributes map[string]secret.Str
 // fill takes the organisation and its token out of a group's attributes.
 func (p *purse) fill(cc config.Clever, attributes map[string]secret.String) {
 	p.problem = ""
-	org, token := attributes[cc.OrgaIDAttribute], attributes[cc.OrgaTokenAttribute]
-	missing := ""
-	switch {
-	case org.Empty() && token.Empty():
-		missing = cc.OrgaIDAttribute + " and " + cc.OrgaTokenAttribute
-	case org.Empty():
-		missing = cc.OrgaIDAttribute
-	case token.Empty():
-		missing = cc.OrgaTokenAttribute
-	}
-	if missing != "" {
-		p.problem = fmt.Sprintf("the group %s has no attribute %s: it is not connected to an organisation", p.group, missing)
+	if missing := cc.MissingAttributes(attributes); len(missing) > 0 {
+		p.problem = fmt.Sprintf("the group %s has no attribute %s: it is not connected to an organisation", p.group, strings.Join(missing, " and "))
 		return
 	}
-	p.tenant = cloud.Tenant{ID: org.Reveal(), Token: token} // an organisation's id is no secret
+	// An organisation's id is no secret.
+	p.tenant = cloud.Tenant{ID: attributes[cc.OrgaIDAttribute].Reveal(), Token: attributes[cc.OrgaTokenAttribute]}
 	p.at = time.Now()
 }
 
@@ -235,7 +227,7 @@ func (m *Manager) discover(ctx context.Context, r *runner) {
 			r.discovery.ok()
 			r.discovery.next = time.Now().Add(m.jitter(discoverEvery))
 			for _, g := range groups {
-				if p := r.purse(g.Path); !g.Attributes[r.cfg.Clever.OrgaIDAttribute].Empty() && !g.Attributes[r.cfg.Clever.OrgaTokenAttribute].Empty() {
+				if p := r.purse(g.Path); len(r.cfg.Clever.MissingAttributes(g.Attributes)) == 0 {
 					p.fill(r.cfg.Clever, g.Attributes)
 					p.list.next = time.Now() // look once for what is left there
 				} else if p.at.IsZero() && !m.neededTenant(r, g.Path) {

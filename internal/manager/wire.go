@@ -44,6 +44,9 @@ func (c Clients) Provisioner(rc config.Runner) (cloud.Provisioner, error) {
 		APIURL: cc.APIURL, Zone: cc.Zone, FlavorContext: cc.FlavorContext, FlavorNamePrefix: cc.FlavorNamePrefix,
 		VariantUUID: cc.VariantUUID, AuthUser: cc.AuthUser, DefaultFlavor: cc.DefaultFlavor, ExtraEnv: cc.ExtraEnv,
 		RepoTimeout: cc.RepoTimeout, RepoWaitStep: cc.RepoWaitStep,
+		Auth: cc.Auth.Scheme, ConsumerKey: cc.Auth.ConsumerKey, ConsumerSecret: cc.Auth.ConsumerSecret,
+		OAuthToken: cc.Auth.OAuthToken, OAuthSecret: cc.Auth.OAuthSecret, OAuthSignature: cc.Auth.OAuthSignature,
+		GitUser: cc.Auth.GitUser, GitPassword: cc.Auth.GitPassword,
 	}, clever.Deps{Transport: c.Transport, Packs: c.Packs})
 	if err != nil {
 		return nil, err
