@@ -26,8 +26,9 @@ func (f *file) clever(r *reader) Clever {
 	}
 	c.Auth = f.auth(r, c.APIURL)
 	if c.MultiTenant {
-		if c.NamespaceToken.Empty() {
-			r.bad("cc_gitlab_namespace_attributes_token", "missing; the multi-tenant mode reads each top-level group's attributes with it")
+		const key = "cc_gitlab_namespace_attributes_token"
+		if !r.has(key) || r.table[key] == "" { // what is wrong with another value is told already
+			r.bad(key, "missing; the multi-tenant mode reads each top-level group's attributes with it")
 		}
 		return c
 	}

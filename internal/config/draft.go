@@ -89,11 +89,6 @@ func (d *Draft) Expected() string {
 	return quota.Table.Runner
 }
 
-// Same tells whether two drafts are of one file in one state.
-func (d *Draft) Same(other *Draft) bool {
-	return d.target == other.target && d.text == other.text && d.New() == other.New()
-}
-
 // hasHeader tells whether a text has a table, by a line in brackets.
 func hasHeader(text string) bool {
 	s := scanner{text: strings.TrimPrefix(text, "\ufeff"), line: 1, found: positions{}, arrays: map[string]int{}}

@@ -85,12 +85,12 @@ func (r *Registrar) register(ctx context.Context, c *coordinator.Client, a *answ
 			in.Tags = append(in.Tags, tag)
 		}
 	}
-	yes := true
-	if in.RunUntagged == nil && len(in.Tags) == 0 {
-		in.RunUntagged = &yes
+	untagged, locked := len(in.Tags) == 0, true // what is not said is as with gitlab-runner
+	if in.RunUntagged == nil {
+		in.RunUntagged = &untagged
 	}
 	if in.Locked == nil {
-		in.Locked = &yes // as gitlab-runner does
+		in.Locked = &locked
 	}
 	if o.MaximumTimeout != "" {
 		in.MaximumTimeout, _ = strconv.Atoi(o.MaximumTimeout) // was checked

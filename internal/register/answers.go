@@ -95,25 +95,46 @@ func (r *Registrar) askRunner(ctx context.Context, i *interview, d *config.Draft
 	if err != nil {
 		return err
 	}
-	if o.Token.Empty() {
-		token, err := i.know(ctx, question{
-			option: "--token ($CI_SERVER_TOKEN) or --registration-token", env: "REGISTRATION_TOKEN", label: "Token of the runner (glrt-...), or a registration token",
-			value: o.RegistrationToken.Reveal(), hidden: true, check: checkWord,
-		})
-		if err != nil {
-			return err
-		}
-		if o.RegistrationToken.Empty() {
-			o.Token = secret.New(token)
-		}
-	} else if err := checkWord(o.Token.Reveal()); err != nil {
-		return usage("--token ($CI_SERVER_TOKEN): %v", err)
+	if err := r.askToken(ctx, i); err != nil {
+		return err
 	}
 	a.executor, err = i.know(ctx, question{
 		option: "--executor", env: "RUNNER_EXECUTOR", label: "Executor (" + strings.Join(config.Executors(), " or ") + ")",
 		value: cmp.Or(o.Executor, r.templated("executor")), suggest: config.ExecutorClever, check: checkExecutor,
 	})
 	return err
+}
+
+// askToken asks for the token, of which kind it ever is. It is kept where it would have
+// been without asking.
+func (r *Registrar) askToken(ctx context.Context, i *interview) error {
+	o := &r.cfg.Options
+	if !o.Token.Empty() {
+		if err := checkWord(o.Token.Reveal()); err != nil {
+			return usage("--token ($CI_SERVER_TOKEN): %v", err)
+		}
+		return nil
+	}
+	token, err := i.know(ctx, question{
+		option: "--token ($CI_SERVER_TOKEN) or --registration-token", env: "REGISTRATION_TOKEN", label: "Token of the runner (glrt-...), or a registration token",
+		value: o.RegistrationToken.Reveal(), hidden: true, check: checkWord, typed: r.checkToken,
+	})
+	if o.RegistrationToken.Empty() {
+		o.Token = secret.New(token)
+	}
+	return err
+}
+
+// checkToken refuses the token of a runner that was made at the coordinator when there
+// are options that only a new runner can have.
+func (r *Registrar) checkToken(token string) error {
+	if !strings.HasPrefix(token, authentication) {
+		return nil
+	}
+	if problems := r.cfg.reserved(authentication + "... token"); len(problems) > 0 {
+		return errors.New(strings.Join(problems, "\n"))
+	}
+	return nil
 }
 
 // tenants is the answer that asks for the multi-tenant mode.
@@ -148,7 +169,8 @@ func (r *Registrar) askClever(ctx context.Context, i *interview, _ *config.Draft
 		a.groups = secret.New(token)
 		return err
 	}
-	if o.CCTokenFile != "" || r.templated("cc_token_file") != "" && o.CCToken.Empty() {
+	elsewhere := r.templated("cc_token_file") + r.templated("cc_oauth_token") + r.templated("cc_oauth_token_file")
+	if o.CCTokenFile != "" || elsewhere != "" && o.CCToken.Empty() {
 		return nil
 	}
 	token, err := i.know(ctx, question{

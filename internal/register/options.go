@@ -38,6 +38,7 @@ type Options struct {
 	CCOrgaID         string        `name:"cc-orga-id" placeholder:"ID" help:"The organisation that pays (orga_...). ($$CC_ORGA_ID)" group:"With clever-docker"`
 	CCToken          secret.String `name:"cc-token" placeholder:"TOKEN" help:"Its token for Clever Cloud's API. ($$CC_TOKEN)" group:"With clever-docker"`
 	CCTokenFile      string        `name:"cc-token-file" placeholder:"FILE" help:"The same in a file of its own, which the service reads. ($$CC_TOKEN_FILE)" group:"With clever-docker"`
+	CCAuth           string        `name:"cc-auth" placeholder:"SCHEME" help:"How the API is shown the token: token, bearer or oauth1 (default: token). ($$CC_AUTH)" group:"With clever-docker"`
 	CCMultiTenant    *bool         `name:"cc-multi-tenant" help:"Each job is paid by the organisation that its top-level group names. ($$CC_MULTI_TENANT)" group:"With clever-docker"`
 	CCNamespaceToken secret.String `name:"cc-gitlab-namespace-attributes-token" placeholder:"TOKEN" help:"With --cc-multi-tenant: an administrator's token that may read the groups' attributes. ($$CC_GITLAB_NAMESPACE_ATTRIBUTES_TOKEN)" group:"With clever-docker"`
 	CCAPIURL         string        `name:"cc-api-url" placeholder:"URL" help:"Clever Cloud's API. ($$CC_API_URL)" group:"With clever-docker"`
@@ -114,6 +115,7 @@ func (o *Options) settings() []setting {
 		{option: "--cc-orga-id", env: "CC_ORGA_ID", text: &o.CCOrgaID},
 		{option: "--cc-token", env: "CC_TOKEN", secret: &o.CCToken},
 		{option: "--cc-token-file", env: "CC_TOKEN_FILE", text: &o.CCTokenFile},
+		{option: "--cc-auth", env: "CC_AUTH", text: &o.CCAuth},
 		{option: "--cc-multi-tenant", env: "CC_MULTI_TENANT", yes: &o.CCMultiTenant},
 		{option: "--cc-gitlab-namespace-attributes-token", env: "CC_GITLAB_NAMESPACE_ATTRIBUTES_TOKEN", secret: &o.CCNamespaceToken},
 		{option: "--cc-api-url", env: "CC_API_URL", text: &o.CCAPIURL},

@@ -40,33 +40,22 @@ func (r *Registrar) Run(ctx context.Context) error {
 }
 
 // add does what has to be done while nobody else adds to the same file.
-func (r *Registrar) add(ctx context.Context, a *answers, draft *config.Draft) error {
+func (r *Registrar) add(ctx context.Context, a *answers, before *config.Draft) error {
 	client, err := r.client(a.url)
 	if err != nil {
 		return err
 	}
-	if _, err := r.compose(draft, a, r.standIn()); err != nil {
+	if _, err := r.compose(before, a, r.standIn()); err != nil {
 		return err // before anything is waited for
 	}
 	patience := time.AfterFunc(time.Second, func() { r.Console.Say("waiting for another registration in the same folder ...") })
-	release, err := draft.Lock(ctx)
+	release, err := before.Lock(ctx)
 	patience.Stop()
 	if err != nil {
 		return err
 	}
 	defer release()
-	now, err := config.ReadDraft(r.file)
-	if err != nil {
-		return err
-	}
-	if was, is := draft.Needs(), now.Needs(); is.StateFile && !was.StateFile || is.Concurrent && !was.Concurrent || is.Quota && !was.Quota {
-		return fmt.Errorf("somebody took parts of %s away meanwhile; nothing is changed", r.file)
-	}
-	trial, err := r.compose(now, a, r.standIn())
-	if err != nil {
-		return err
-	}
-	place, err := now.Reserve(trial.Text)
+	draft, place, err := r.reserve(a, before)
 	if err != nil {
 		return err
 	}
@@ -78,11 +67,28 @@ func (r *Registrar) add(ctx context.Context, a *answers, draft *config.Draft) er
 	if err != nil {
 		return err
 	}
-	written, err := r.write(ctx, place, now, a, admitted.token)
+	written, err := r.write(ctx, place, draft, a, admitted.token)
 	if err != nil {
 		return r.undo(ctx, client, a, admitted, err)
 	}
-	return r.tell(a, now, written, admitted)
+	return r.tell(a, draft, written, admitted)
+}
+
+// reserve reads the file as it is now, and takes the room for what it is to become.
+func (r *Registrar) reserve(a *answers, before *config.Draft) (*config.Draft, *config.Replacement, error) {
+	draft, err := config.ReadDraft(r.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	if was, is := before.Needs(), draft.Needs(); is.StateFile && !was.StateFile || is.Concurrent && !was.Concurrent || is.Quota && !was.Quota {
+		return nil, nil, fmt.Errorf("somebody took parts of %s away meanwhile; nothing is changed", r.file)
+	}
+	trial, err := r.compose(draft, a, r.standIn())
+	if err != nil {
+		return nil, nil, err
+	}
+	place, err := draft.Reserve(trial.Text)
+	return draft, place, err
 }
 
 // write puts the section with the real token into the file.
@@ -114,11 +120,11 @@ func (r *Registrar) compose(draft *config.Draft, a *answers, token secret.String
 	return out, err
 }
 
-// standIn is the token of a trial: as long as any real one, so that the room on the disk
-// is enough. A runner that was made at the coordinator has its token already.
+// standIn is the token of a trial: the one that was given, which may stand in the file
+// already, or one that is as long as any real one, so that the room on the disk is enough.
 func (r *Registrar) standIn() secret.String {
-	if token := r.cfg.Token; strings.HasPrefix(token.Reveal(), authentication) {
-		return token
+	if !r.cfg.Token.Empty() {
+		return r.cfg.Token
 	}
 	return secret.New("register-trial-" + strings.Repeat("x", 64))
 }

@@ -91,6 +91,7 @@ func (r *Registrar) section(a *answers, token secret.String) (map[string]any, er
 func (r *Registrar) clever(a *answers, out map[string]any, set func(key, value string)) {
 	o := r.cfg.Options
 	set("cc_api_url", o.CCAPIURL)
+	set("cc_auth", o.CCAuth)
 	set("cc_zone", o.CCZone)
 	set("cc_default_flavor", o.CCDefaultFlavor)
 	set("cc_max_flavor", o.CCMaxFlavor)
