@@ -56,6 +56,12 @@ func (c Clients) Provisioner(rc config.Runner) (cloud.Provisioner, error) {
 
 const systemIDKey = "system_id"
 
+// RecordedSystemID looks up the name that SystemID gave, without opening the ledger; ""
+// when it never did.
+func RecordedSystemID(ctx context.Context, ledger string) (string, error) {
+	return store.Peek(ctx, ledger, systemIDKey)
+}
+
 // SystemID gives this manager's persistent name towards coordinators, in the form of
 // gitlab-runner's: made once, kept in the ledger.
 func SystemID(ctx context.Context, ledger Ledger, random io.Reader) (string, error) {
