@@ -32,6 +32,7 @@ type job struct {
 	asked    bool // failing: the coordinator was asked whether it ended after all
 	told     bool // failing: the text for the user has arrived
 	ended    endSightings
+	looked   bool // starting: the coordinator has told the size of the trace
 }
 
 // lane is a row of calls of which one is under way at most.
@@ -152,6 +153,9 @@ func (m *Manager) starting(ctx context.Context, j *job) {
 	begun := j.rec.StartingAt
 	if !j.vm.rec.StartedAt.IsZero() {
 		begun = j.vm.rec.StartedAt
+	}
+	if !j.looked && begun.Before(m.started) {
+		begun = m.started // what was written while nobody looked has to be seen first
 	}
 	if since := time.Since(begun); since > limit && !j.trace.busy && !j.vm.busy {
 		what := "its sub-runner has written nothing"

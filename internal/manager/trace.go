@@ -81,6 +81,7 @@ func (m *Manager) probe(ctx context.Context, j *job) {
 				return
 			}
 			j.trace.ok()
+			j.looked = true
 			j.trace.next = time.Now().Add(m.jitter(j.runner.cfg.TraceWatch.PollStep))
 			if j.rec.State == fleet.JobStarting && answer.Size > j.rec.PrefixAcked {
 				m.ran(ctx, j)

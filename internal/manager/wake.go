@@ -74,6 +74,7 @@ func (m *Manager) jobWake(w *waker, j *job) {
 			w.add(j.vm.rec.StartedAt.Add(watch))
 		}
 		w.add(j.rec.StartingAt.Add(watch))
+		w.add(m.started.Add(watch))
 	case fleet.JobRunning:
 		if !j.rec.CancelAt.IsZero() {
 			w.add(j.rec.CancelAt.Add(cancelGrace + time.Millisecond))
