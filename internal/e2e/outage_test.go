@@ -388,3 +388,18 @@ func TestDependencyProxy(t *testing.T) {
 		})
 	}
 }
+
+// The service is away while a job begins, for longer than a job may stay without output:
+// what was written meanwhile is seen before anything is given up.
+func TestAwayWhileAJobBegins(t *testing.T) {
+	run(t, func(w *world) {
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 1500}, "success")
+		w.begin("")
+		for w.life.manager.Status().Instances == nil || w.life.manager.Status().Instances[0].StartedAt.IsZero() {
+			time.Sleep(time.Second)
+		}
+		w.end()
+		time.Sleep(20 * time.Minute)
+		w.begin("")
+	}, nil)
+}

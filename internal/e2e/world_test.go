@@ -23,6 +23,7 @@ import (
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/manager"
+	"heptapod-paas-runner/internal/pystate"
 	"heptapod-paas-runner/internal/secret"
 	"heptapod-paas-runner/internal/sim/clever"
 	"heptapod-paas-runner/internal/sim/gitlab"
@@ -61,6 +62,7 @@ type world struct {
 	watch  *watcher
 	owners []fleet.Owner // more than the configuration's, after a reload
 	forgot bool          // the ledger was lost in between: lines may be missing
+	marks  []string      // of runners whose instances the Python program made: they are ours too
 
 	lifeMu    sync.Mutex // of life and present, for those who act while lives come and go
 	present   *config.Config
@@ -193,7 +195,11 @@ func (w *world) beginFate(f *fate) {
 	w.watch.ledger.Store(ledger)
 	go func() {
 		defer close(l.ended)
-		if err := l.manager.Run(ctx); err != nil && !strings.Contains(err.Error(), errPower.Error()) {
+		err := pystate.Settle(ctx, ledger, w.current().Runners, time.Now(), w.logger())
+		if err == nil {
+			err = l.manager.Run(ctx)
+		}
+		if err != nil && !strings.Contains(err.Error(), errPower.Error()) {
 			w.watch.fault("the service ended: %v", err)
 		}
 	}()
@@ -334,6 +340,9 @@ func (w *world) quiet(limit time.Duration) bool {
 
 // ours tells whether a name is exactly one of our keys.
 func (w *world) ours(name string) bool {
+	if mark, _, python := fleet.ParsePythonKey(name); python && slices.Contains(w.marks, mark) {
+		return true
+	}
 	owner, _, ok := fleet.ParseKey(name)
 	return ok && (w.runner(owner) >= 0 || slices.Contains(w.owners, owner))
 }
