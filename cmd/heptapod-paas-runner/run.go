@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +23,7 @@ import (
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/gitpush"
 	"heptapod-paas-runner/internal/manager"
+	"heptapod-paas-runner/internal/pystate"
 	"heptapod-paas-runner/internal/store"
 )
 
@@ -56,7 +58,7 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	if err != nil {
 		return &exitError{codeInvalid, err}
 	}
-	ledger, err := store.Open(ctx, store.Config{Path: cfg.StateFile, Release: version()})
+	ledger, err := store.Open(ctx, store.Config{Path: cfg.StateFile, Release: version(), Import: importer(cfg)})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil // asked to stop before it had begun
 	}
@@ -67,6 +69,9 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
+	if err := pystate.Settle(context.WithoutCancel(ctx), ledger, cfg.Runners, time.Now(), log); err != nil {
+		return err
+	}
 	m, err := newManager(ctx, cfg, ledger, relay, log)
 	if err != nil {
 		return &exitError{codeInvalid, err}
@@ -83,6 +88,14 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	group.Go(func() error { return obeySignals(ctx, c.Config, m, log) })
 	group.Go(func() error { return m.Run(ctx) })
 	return group.Wait()
+}
+
+// importer takes over the state file of the Python program, when that stands where the
+// ledger shall be.
+func importer(cfg *config.Config) store.Importer {
+	return func(old []byte, backup string) (store.Change, error) {
+		return pystate.Import(old, pystate.Config{Runners: cfg.Runners, Now: time.Now(), Random: rand.Reader, Backup: backup})
+	}
 }
 
 // newManager joins the adapters.

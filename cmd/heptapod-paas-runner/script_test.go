@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -38,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"await":   await,
 			"expand":  expand,
 			"sigterm": sigterm,
+			"glob":    glob,
 		},
 	})
 }
@@ -66,6 +69,20 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// glob PATTERN wants one file that fits, and copies it to the pattern's fixed part.
+func glob(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: glob PATTERN")
+	}
+	found, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(found) != 1 {
+		ts.Fatalf("glob %s: %q", args[0], found)
+	}
+	fixed, _, _ := strings.Cut(args[0], "*")
+	ts.Check(os.WriteFile(ts.MkAbs(strings.TrimRight(fixed, "-")), []byte(ts.ReadFile(found[0])), 0o600))
 }
 
 // sigterm sends SIGTERM to what runs in the background.

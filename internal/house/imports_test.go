@@ -44,6 +44,7 @@ var rules = []rule{
 	{"internal/cloud", plans, "the contract knows no provisioner"},
 	{"internal/cloud/*", join(plans, "internal/cloud", "internal/gitpush", "internal/hostfile"), "a provisioner knows neither ledger nor coordinator, nor another provisioner"},
 	{"internal/manager", clouds, "the only room that joins all adapters"},
+	{"internal/pystate", clouds, "makes records of another program's: it knows the forms of all of them"},
 	{"internal/register", service, "what both register programs do"},
 	{"internal/api", join(words, "internal/manager"), "the wire types are also the client's"},
 	{"internal/api/*", join(service, "internal/api"), "serves what the manager tells"},
@@ -56,7 +57,7 @@ var rules = []rule{
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
 	{"internal/house", nil, "tests only"},
 	{"cmd/paas-relay", []string{"internal/relay"}, "travels to every instance: the standard library only"},
-	{"cmd/*", join(service, "internal/register", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
+	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
 }
 
 // testOnly are rooms that only tests may import.
