@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -194,19 +193,30 @@ func (e *Engine) Dial(ctx context.Context, network, address string) (conn net.Co
 }
 
 // removeCgroups removes what containers of a killed engine have left of control
-// groups. Best effort: an empty group harms nobody.
+// groups: their processes are gone, the folders are not. Best effort, since an empty
+// group harms nobody.
 func removeCgroups(parent string) {
-	for _, root := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
-		groups, err := filepath.Glob(root)
-		if err != nil || strings.Trim(parent, "/") == "" {
+	for _, pattern := range []string{"/sys/fs/cgroup" + parent, "/sys/fs/cgroup/*" + parent} {
+		groups, err := filepath.Glob(pattern)
+		if err != nil || parent == "" || parent == "/" {
 			return
 		}
-		for _, g := range groups {
-			below, _ := filepath.Glob(g + "/*/")
-			for _, b := range below {
-				_ = os.Remove(b)
-			}
-			_ = os.Remove(g)
+		for _, group := range groups {
+			removeCgroup(group)
 		}
 	}
+}
+
+// removeCgroup removes a group and those below it; its files go with it.
+func removeCgroup(group string) {
+	entries, err := os.ReadDir(group)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeCgroup(filepath.Join(group, entry.Name()))
+		}
+	}
+	_ = os.Remove(group)
 }

@@ -82,6 +82,7 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Error(err)
 	}
 	e.Run(t, "", map[string]any{"Image": "box", "Cmd": []string{"sleep", "1000"}})
+	e.Kill() // before Stop, so that it finds what an engine leaves that has crashed
 	e.Stop()
 	e.Stop() // once is enough, twice does no harm
 	if _, err := os.Stat(e.dir); !os.IsNotExist(err) {

@@ -19,6 +19,9 @@ import (
 // startWithin is how long an engine may take to answer; it takes half a second.
 const startWithin = time.Minute
 
+// RemappedRoot is who the root of a container is on the host, with Options.Remap.
+const RemappedRoot = 100000
+
 // script is the engine's first process: it makes the namespaces fit to live in, starts
 // dockerd and ends with it, and everything in the namespaces with them. The computer's
 // own configuration of Docker is covered, and so is its list of subordinate ids, which
@@ -116,7 +119,7 @@ func (e *Engine) flags(o Options) ([]string, error) {
 		flags = append(flags, "--userns-remap", owner.user+":"+owner.group)
 	}
 	// the same file serves as both lists of subordinate ids
-	ids := owner.user + ":100000:65536\n" + owner.group + ":100000:65536\n"
+	ids := fmt.Sprintf("%s:%d:65536\n%s:%[2]d:65536\n", owner.user, RemappedRoot, owner.group)
 	if err := os.WriteFile(filepath.Join(e.dir, "subid"), []byte(ids), 0o644); err != nil {
 		return nil, err
 	}

@@ -50,6 +50,8 @@ var rules = []rule{
 	{"internal/api/*", join(service, "internal/api"), "serves what the manager tells"},
 	{"internal/web", join(service, "internal/api"), "shows what the API tells"},
 	{"internal/relay", nil, "travels to every instance: the standard library only"},
+	{"internal/relay/enginetest", nil, "tests of the relay on a real engine"},
+	{"internal/relay/enginetest/*", nil, "programs for the containers of those tests"},
 	{"internal/sim", nil, "only says what the simulators are"},
 	{"internal/sim/*", []string{"internal/fleet", "internal/sim/*"}, "an independent reading of each protocol, or a misreading cancels itself out"},
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
@@ -137,7 +139,7 @@ func TestThirdPartyModulesStayInTheirRooms(t *testing.T) {
 
 // modules says which rooms may use which module.
 var modules = map[string][]string{
-	"github.com/BurntSushi/toml":          {"internal/config", "internal/hostfile", "internal/sim/*"},
+	"github.com/BurntSushi/toml":          {"internal/config", "internal/hostfile", "internal/relay/enginetest/*", "internal/sim/*"},
 	"github.com/alecthomas/kong":          {"cmd/heptapod-paas-runner", "cmd/heptapod-paas-runner-register"},
 	"github.com/lmittmann/tint":           {"cmd/heptapod-paas-runner"},
 	"golang.org/x/term":                   {"cmd/heptapod-paas-runner", "internal/register"},

@@ -12,22 +12,28 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 const (
 	dockerSocket  = "/var/run/docker.sock"
 	dockerTimeout = 30 * time.Second
-	ownMounts     = "/proc/self/mountinfo"
+	// knownVersion is the newest version of the engine's API that is spoken here. Older
+	// engines get their own, newer ones the oldest that they still know.
+	knownVersion = "1.44"
 )
 
 // Docker is how the relay reaches the Docker engine and knows its own container.
 // The zero value is the mounted socket and this process.
 type Docker struct {
 	Transport http.RoundTripper
-	MountInfo string // the file that names our container; /proc/self/mountinfo
+	MountInfo string // the mounts of this process; /proc/self/mountinfo
+	CGroup    string // its control groups; /proc/self/cgroup
+	Hostname  func() (string, error)
 }
 
 // engine calls the Docker engine's HTTP API.
@@ -49,19 +55,61 @@ func newEngine(d Docker) *engine {
 	return &engine{transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }
 
-// open sees that the engine answers, and which version of its API it wants.
+// open sees that the engine answers, and agrees with it on a version of its API.
 func (e *engine) open(ctx context.Context) error {
 	header, err := e.call(ctx, http.MethodGet, "/_ping", nil, nil)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot open the Docker socket %s: this container may not use it (with user namespaces, its group must be the remapped one): %w", dockerSocket, err)
-	case err != nil:
-		return fmt.Errorf("cannot open the Docker socket %s: %w", dockerSocket, err)
+	if err != nil {
+		return fmt.Errorf("cannot open the Docker socket %s: %s: %w", dockerSocket, socketTrouble(err), err)
 	}
-	if v := header.Get("Api-Version"); v != "" {
-		e.version = "/v" + v
+	theirs := header.Get("Api-Version")
+	if theirs == "" {
+		return nil // it takes calls without a version
+	}
+	if newerVersion(knownVersion, theirs) {
+		e.version = "/v" + theirs
+		return nil
+	}
+	var v struct {
+		MinAPIVersion string
+	}
+	if _, err := e.call(ctx, http.MethodGet, "/version", nil, &v); err != nil {
+		return fmt.Errorf("ask the Docker Engine for its version: %w", err)
+	}
+	e.version = "/v" + knownVersion
+	if newerVersion(v.MinAPIVersion, knownVersion) {
+		e.version = "/v" + v.MinAPIVersion
 	}
 	return nil
+}
+
+// socketTrouble says in the user's words what is wrong with the socket.
+func socketTrouble(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "this container may not use it (with user namespaces, its group must be the remapped root's)"
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is not there (it must be mounted into this container)"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "no Docker Engine answers on it"
+	}
+	return "the Docker Engine does not answer"
+}
+
+// newerVersion compares versions such as 1.41; what is none is older than any.
+func newerVersion(a, b string) bool {
+	return slices.Compare(versionParts(a), versionParts(b)) > 0
+}
+
+func versionParts(v string) []int {
+	var out []int
+	for part := range strings.SplitSeq(v, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return nil
+		}
+		out = append(out, n)
+	}
+	return out
 }
 
 // call makes one call; in and out are JSON, or nil.
@@ -114,68 +162,4 @@ func engineMessage(text []byte) string {
 		return m.Message
 	}
 	return strings.TrimSpace(string(text[:min(len(text), 200)]))
-}
-
-// container is what the relay reads of one.
-type container struct {
-	ID    string `json:"Id"`
-	State struct {
-		Running bool `json:"Running"`
-	} `json:"State"`
-	Config struct {
-		Labels map[string]string `json:"Labels"`
-	} `json:"Config"`
-	NetworkSettings struct {
-		Networks map[string]struct {
-			IPAddress string `json:"IPAddress"`
-		} `json:"Networks"`
-	} `json:"NetworkSettings"`
-}
-
-func (e *engine) container(ctx context.Context, id string) (container, error) {
-	var c container
-	_, err := e.call(ctx, http.MethodGet, "/containers/"+url.PathEscape(id)+"/json", nil, &c)
-	return c, err
-}
-
-func (e *engine) removeContainer(ctx context.Context, id string) error {
-	_, err := e.call(ctx, http.MethodDelete, "/containers/"+url.PathEscape(id)+"?force=true&v=true", nil, nil)
-	if errors.Is(err, errGone) {
-		return nil
-	}
-	return err
-}
-
-// dockerNetwork is what the relay reads of one.
-type dockerNetwork struct {
-	ID         string            `json:"Id"`
-	Name       string            `json:"Name"`
-	Labels     map[string]string `json:"Labels"`
-	Options    map[string]string `json:"Options"`
-	Containers map[string]any    `json:"Containers"`
-}
-
-func (e *engine) network(ctx context.Context, name string) (dockerNetwork, error) {
-	var n dockerNetwork
-	_, err := e.call(ctx, http.MethodGet, "/networks/"+url.PathEscape(name), nil, &n)
-	return n, err
-}
-
-// networks lists those that carry a label.
-func (e *engine) networks(ctx context.Context, label string) ([]dockerNetwork, error) {
-	filter, err := json.Marshal(map[string][]string{"label": {label}})
-	if err != nil {
-		return nil, fmt.Errorf("encode a filter: %w", err)
-	}
-	var out []dockerNetwork
-	_, err = e.call(ctx, http.MethodGet, "/networks?filters="+url.QueryEscape(string(filter)), nil, &out)
-	return out, err
-}
-
-func (e *engine) removeNetwork(ctx context.Context, id string) error {
-	_, err := e.call(ctx, http.MethodDelete, "/networks/"+url.PathEscape(id), nil, nil)
-	if errors.Is(err, errGone) {
-		return nil
-	}
-	return err
 }

@@ -3,15 +3,12 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"regexp"
 	"time"
 )
 
@@ -24,6 +21,9 @@ const (
 	mtuOption    = "com.docker.network.driver.mtu"
 	// defaultBridge is the network that most containers start on.
 	defaultBridge = "bridge"
+	// leaveTimeout is how long an engine that hangs may delay what is still to be told.
+	leaveTimeout = time.Minute
+	leaveTries   = 5
 )
 
 // jobNetwork is a bridge of the job's own, which the relay has joined. The relay
@@ -44,21 +44,18 @@ func joinNetwork(ctx context.Context, d Docker, key, subnet string, log *slog.Lo
 	if err := n.engine.open(ctx); err != nil {
 		return nil, err
 	}
-	self, err := ownContainer(cmp.Or(d.MountInfo, ownMounts))
+	me, err := n.engine.ownContainer(ctx, d)
 	if err != nil {
 		return nil, err
-	}
-	n.self = self
-	n.sweep(ctx)
-	me, err := n.engine.container(ctx, self)
-	if err != nil {
-		return nil, fmt.Errorf("look at our own container: %w", err)
 	}
 	if _, ok := me.NetworkSettings.Networks["host"]; ok {
 		return nil, errors.New("this container shares the host's network, so it cannot join one of the job's own: start it on a bridge")
 	}
+	n.self = me.ID
+	n.sweep(ctx)
 	n.name = networkName(me, key)
 	if err := n.create(ctx, key, subnet); err != nil {
+		n.leave(ctx) // it may have been made all the same
 		return nil, err
 	}
 	if err := n.connect(ctx); err != nil {
@@ -124,94 +121,38 @@ func (n *jobNetwork) connect(ctx context.Context) error {
 	return nil
 }
 
-// leave takes us off the network and deletes it. Containers of the job may take a
-// moment to go.
+// leave takes us off the network and deletes it, also when what we were doing was
+// called off. It tries for a while: containers may take a moment to go.
 func (n *jobNetwork) leave(ctx context.Context) {
-	if n.id == "" {
-		return
-	}
-	path := "/networks/" + url.PathEscape(n.id) + "/disconnect"
-	wish := map[string]any{"Container": n.self, "Force": true}
-	if _, err := n.engine.call(ctx, http.MethodPost, path, wish, nil); err != nil && !errors.Is(err, errGone) {
-		n.log.Warn("leave the job's network", "err", err)
-	}
-	for try := range 5 {
-		err := n.engine.removeNetwork(ctx, n.id)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	for try := range leaveTries {
+		err := n.takeDown(ctx)
 		if err == nil {
 			return
 		}
-		if try == 4 || !sleep(ctx, time.Second) {
-			n.log.Warn("delete the job's network", "err", err)
+		if try == leaveTries-1 || !sleep(ctx, time.Second) {
+			n.log.Warn("delete the job's network", "network", n.name, "err", err)
 			return
 		}
 	}
 }
 
-// sweep deletes what relays that were killed have left: networks whose relay does
-// not run any more (or is ourselves, started again), and the job's containers on
-// them. It never fails a job.
-func (n *jobNetwork) sweep(ctx context.Context) {
-	found, err := n.engine.networks(ctx, ownLabel)
+// takeDown deletes our network by its name, since the answer that told its id may have
+// been lost; a sub-runner that was killed has left containers on it.
+func (n *jobNetwork) takeDown(ctx context.Context) error {
+	found, err := n.engine.network(ctx, n.name)
 	if err != nil {
-		n.log.Warn("look for networks left behind", "err", err)
-		return
+		return unlessGone(err)
 	}
-	for _, left := range found {
-		if err := n.sweepOne(ctx, left); err != nil {
-			n.log.Warn("delete a network left behind", "network", left.Name, "err", err)
-		}
+	if found.Labels[ownLabel] != n.self {
+		return nil // somebody else's: ours was never made
 	}
-}
-
-func (n *jobNetwork) sweepOne(ctx context.Context, left dockerNetwork) error {
-	owner := left.Labels[ownLabel]
-	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(owner) {
-		return errors.New("its label names no container: not proven to be a relay's")
-	}
-	if owner != n.self {
-		c, err := n.engine.container(ctx, owner)
-		if err == nil && c.State.Running {
-			return nil // its relay is at work
-		}
-		if err != nil && !errors.Is(err, errGone) {
-			return err
-		}
-	}
-	whole, err := n.engine.network(ctx, left.ID) // the list does not tell the containers
-	if errors.Is(err, errGone) {
-		return nil
-	}
-	if err != nil {
+	if err := n.clear(ctx, found); err != nil {
 		return err
 	}
-	for id := range whole.Containers {
-		c, err := n.engine.container(ctx, id)
-		if err != nil || c.ID == n.self || c.Config.Labels[managedLabel] != "true" {
-			continue
-		}
-		if err := n.engine.removeContainer(ctx, id); err != nil {
-			return err
-		}
+	if err := n.engine.disconnect(ctx, found.ID, n.self); err != nil {
+		return err
 	}
-	wish := map[string]any{"Container": n.self, "Force": true}
-	if _, ours := whole.Containers[n.self]; ours {
-		if _, err := n.engine.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(left.ID)+"/disconnect", wish, nil); err != nil {
-			return err
-		}
-	}
-	return n.engine.removeNetwork(ctx, left.ID)
-}
-
-// ownContainer finds our container's id in the mounts that Docker gives to each one.
-// The hostname may have been set to something else by a platform.
-func ownContainer(mountInfo string) (string, error) {
-	text, err := os.ReadFile(mountInfo)
-	if err != nil {
-		return "", fmt.Errorf("find our own container: %w", err)
-	}
-	found := regexp.MustCompile(`/containers/([0-9a-f]{64})/(?:hostname|hosts|resolv\.conf)\b`).FindSubmatch(text)
-	if found == nil {
-		return "", errors.New("find our own container: this is not a container of Docker")
-	}
-	return string(found[1]), nil
+	return n.engine.removeNetwork(ctx, found.ID)
 }

@@ -4,163 +4,18 @@ package relay
 
 import (
 	"encoding/json"
-	"fmt"
 	"io/fs"
 	"maps"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-var (
-	selfID  = strings.Repeat("a", 64)
-	otherID = strings.Repeat("b", 64)
-	deadID  = strings.Repeat("c", 64)
-	jobID   = strings.Repeat("d", 64)
-)
-
-// fakeEngine is a Docker engine that knows containers and networks.
-type fakeEngine struct {
-	mu         sync.Mutex
-	containers map[string]*fakeContainer
-	networks   map[string]map[string]any // by id
-	calls      []string
-	fail       map[string]int // "METHOD /path" -> status
-	err        error          // instead of any answer
-}
-
-type fakeContainer struct {
-	running  bool
-	labels   map[string]string
-	networks map[string]string // name -> address
-}
-
-func newFakeEngine() *fakeEngine {
-	return &fakeEngine{
-		containers: map[string]*fakeContainer{selfID: {running: true, networks: map[string]string{"bridge": "172.17.0.2"}}},
-		networks: map[string]map[string]any{"bridge": {
-			"Id": "bridge", "Name": "bridge", "Options": map[string]string{mtuOption: "1450"},
-		}},
-		fail: map[string]int{},
-	}
-}
-
-// RoundTrip makes the engine its own transport.
-func (e *fakeEngine) RoundTrip(r *http.Request) (*http.Response, error) {
-	if e.err != nil {
-		return nil, e.err
-	}
-	w := httptest.NewRecorder()
-	e.ServeHTTP(w, r)
-	return w.Result(), nil
-}
-
-func (e *fakeEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	path, versioned := strings.CutPrefix(r.URL.Path, "/v1.41")
-	call := r.Method + " " + path
-	e.calls = append(e.calls, call)
-	if status := e.fail[call]; status != 0 {
-		w.WriteHeader(status)
-		fmt.Fprint(w, `{"message":"engine says no"}`)
-		return
-	}
-	if path == "/_ping" {
-		w.Header().Set("Api-Version", "1.41")
-		return
-	}
-	if !versioned {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	var body map[string]any
-	if r.Body != nil {
-		json.NewDecoder(r.Body).Decode(&body)
-	}
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	switch {
-	case parts[0] == "containers":
-		e.container(w, r, parts[1])
-	case path == "/networks" && r.Method == "GET":
-		var out []map[string]any
-		for _, id := range slices.Sorted(maps.Keys(e.networks)) {
-			labels, _ := e.networks[id]["Labels"].(map[string]any)
-			if _, ours := labels[ownLabel]; ours {
-				out = append(out, map[string]any{"Id": id, "Name": e.networks[id]["Name"], "Labels": labels})
-			}
-		}
-		json.NewEncoder(w).Encode(out)
-	case path == "/networks/create":
-		id := "net-" + body["Name"].(string)
-		body["Id"] = id
-		e.networks[id] = body
-		w.WriteHeader(http.StatusCreated)
-		json.NewEncoder(w).Encode(map[string]string{"Id": id})
-	default:
-		e.network(w, r, parts, body)
-	}
-}
-
-func (e *fakeEngine) container(w http.ResponseWriter, r *http.Request, id string) {
-	c := e.containers[id]
-	if c == nil {
-		w.WriteHeader(http.StatusNotFound)
-		return
-	}
-	if r.Method == "DELETE" {
-		delete(e.containers, id)
-		w.WriteHeader(http.StatusNoContent)
-		return
-	}
-	networks := map[string]any{}
-	for name, ip := range c.networks {
-		networks[name] = map[string]string{"IPAddress": ip}
-	}
-	json.NewEncoder(w).Encode(map[string]any{
-		"Id": id, "State": map[string]bool{"Running": c.running}, "Config": map[string]any{"Labels": c.labels},
-		"NetworkSettings": map[string]any{"Networks": networks},
-	})
-}
-
-func (e *fakeEngine) network(w http.ResponseWriter, r *http.Request, parts []string, body map[string]any) {
-	n := e.networks[parts[1]]
-	if n == nil {
-		w.WriteHeader(http.StatusNotFound)
-		return
-	}
-	name := n["Name"].(string)
-	attached := map[string]any{}
-	for id, c := range e.containers {
-		if _, on := c.networks[name]; on {
-			attached[id] = map[string]string{}
-		}
-	}
-	switch {
-	case len(parts) == 3 && parts[2] == "connect":
-		e.containers[body["Container"].(string)].networks[name] = "172.18.0.2"
-	case len(parts) == 3 && parts[2] == "disconnect":
-		delete(e.containers[body["Container"].(string)].networks, name)
-	case r.Method == "DELETE" && len(attached) > 0:
-		w.WriteHeader(http.StatusForbidden)
-		fmt.Fprint(w, `{"message":"network has active endpoints"}`)
-	case r.Method == "DELETE":
-		delete(e.networks, parts[1])
-		w.WriteHeader(http.StatusNoContent)
-	default:
-		out := maps.Clone(n)
-		out["Containers"] = attached
-		json.NewEncoder(w).Encode(out)
-	}
-}
 
 func (w *world) useDocker(e *fakeEngine) {
 	mounts := filepath.Join(w.dir, "mountinfo")
@@ -210,8 +65,8 @@ func TestTheJobHasANetworkOfItsOwn(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"bridge": "172.17.0.2"}, e.containers[selfID].networks); diff != "" {
 			t.Error(diff)
 		}
-		end := e.calls[len(e.calls)-2:]
-		if diff := cmp.Diff([]string{"POST /networks/net-" + jobNet + "/disconnect", "DELETE /networks/net-" + jobNet}, end); diff != "" {
+		end := e.calls[len(e.calls)-4:]
+		if diff := cmp.Diff([]string{"GET /networks/" + jobNet, "GET /containers/json", "POST /networks/net-" + jobNet + "/disconnect", "DELETE /networks/net-" + jobNet}, end); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -221,9 +76,9 @@ func TestTheNetworksNameSortsLast(t *testing.T) {
 	t.Parallel()
 	for _, other := range []string{"bridge", "jobnet", "zzznet", "zz-paas-relay-zz", "zzzzzzzzzzzz"} {
 		var me container
-		me.NetworkSettings.Networks = map[string]struct {
-			IPAddress string `json:"IPAddress"`
-		}{"bridge": {}, other: {}}
+		if err := json.Unmarshal([]byte(`{"NetworkSettings":{"Networks":{"bridge":{},"`+other+`":{}}}}`), &me); err != nil {
+			t.Fatal(err)
+		}
 		name := networkName(me, "hpd-job-abcdefghij-1")
 		if name <= other || name <= "bridge" || !strings.Contains(name, "hpd-job-abcdefghij-1") {
 			t.Errorf("beside %s: %s", other, name)
@@ -247,7 +102,17 @@ func TestLeftoversAreSwept(t *testing.T) {
 		e.networks["foreign"] = map[string]any{"Id": "foreign", "Name": "foreign", "Labels": map[string]any{}}
 		e.containers[otherID] = &fakeContainer{running: true, networks: map[string]string{"zz-of-a-living-one": "x"}}
 		e.containers[deadID] = &fakeContainer{running: false, networks: map[string]string{}}
-		e.containers[jobID] = &fakeContainer{running: true, labels: map[string]string{managedLabel: "true"}, networks: map[string]string{"zz-of-a-dead-one": "x"}}
+		managed := map[string]string{managedLabel: "true"}
+		e.containers[jobID] = &fakeContainer{
+			running: true, labels: managed, networks: map[string]string{"zz-of-a-dead-one": "x"}, mode: "zz-of-a-dead-one", volumes: []string{"builds", "users"},
+		}
+		e.containers[strings.Repeat("1", 64)] = &fakeContainer{labels: managed, mode: "zz-of-a-dead-one", volumes: []string{"builds", "cache"}} // has ended
+		e.containers[strings.Repeat("2", 64)] = &fakeContainer{labels: managed, mode: "zz-of-a-living-one", volumes: []string{"in use"}}
+		e.containers[strings.Repeat("3", 64)] = &fakeContainer{labels: managed, mode: "bridge"}
+		for _, name := range []string{"builds", "cache", "in use"} {
+			e.volumes[name] = managed
+		}
+		e.volumes["users"] = nil
 		e.containers[selfID].networks["zz-of-our-last-life"] = "x"
 		w.sub = simple
 		if out, err := w.run(t.Context()); err != nil || out.State != "success" {
@@ -257,7 +122,11 @@ func TestLeftoversAreSwept(t *testing.T) {
 		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(e.networks))); diff != "" {
 			t.Error(diff)
 		}
-		if diff := cmp.Diff([]string{selfID, otherID, deadID}, slices.Sorted(maps.Keys(e.containers))); diff != "" {
+		want = []string{strings.Repeat("2", 64), strings.Repeat("3", 64), selfID, otherID, deadID}
+		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(e.containers))); diff != "" {
+			t.Error(diff)
+		}
+		if diff := cmp.Diff([]string{"in use", "users"}, slices.Sorted(maps.Keys(e.volumes))); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -285,9 +154,16 @@ func TestWithoutANetworkTheUserReadsWhy(t *testing.T) {
 		spoil func(e *fakeEngine)
 		says  string
 	}{
+		"no engine": {func(e *fakeEngine) { e.err = &net.OpError{Op: "dial", Net: "unix", Err: syscall.ECONNREFUSED} },
+			"cannot open the Docker socket /var/run/docker.sock: no Docker Engine answers on it"},
+		"no answer": {func(e *fakeEngine) { e.hang = true },
+			"cannot open the Docker socket /var/run/docker.sock: the Docker Engine does not answer"},
+		"another engine's socket": {func(e *fakeEngine) { delete(e.containers, selfID) },
+			"the Docker Engine behind the socket does not run it"},
+		"its answer is lost": {func(e *fakeEngine) { e.lose = "POST /networks/create" }, "make the job's network: unexpected EOF"},
 		"no permission": {func(e *fakeEngine) { e.err = &net.OpError{Op: "dial", Net: "unix", Err: fs.ErrPermission} },
 			"cannot open the Docker socket /var/run/docker.sock: this container may not use it"},
-		"no socket":    {func(e *fakeEngine) { e.err = fs.ErrNotExist }, "cannot open the Docker socket /var/run/docker.sock: file does not exist"},
+		"no socket":    {func(e *fakeEngine) { e.err = fs.ErrNotExist }, "cannot open the Docker socket /var/run/docker.sock: it is not there"},
 		"host network": {func(e *fakeEngine) { e.containers[selfID].networks = map[string]string{"host": ""} }, "start it on a bridge"},
 		"no subnet left": {func(e *fakeEngine) { e.fail["POST /networks/create"] = 403 },
 			"make the job's network: docker POST /networks/create: 403: engine says no"},

@@ -11,7 +11,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // site is where the sub-runner finds the relay: an address, and with the docker
@@ -62,8 +61,6 @@ func (p *site) close(ctx context.Context) {
 		p.listener.Close() // closed before, as a rule, by the server on it
 	}
 	if p.network != nil && ctx.Err() == nil {
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
 		p.network.leave(ctx)
 	}
 }
