@@ -29,7 +29,17 @@ import (
 
 // runCmd is `run CONFIG`, and CONFIG alone.
 type runCmd struct {
-	Config string `arg:"" name:"CONFIG" help:"The configuration file."`
+	Config     string `arg:"" name:"CONFIG" help:"The configuration file."`
+	deprecated `embed:""`
+}
+
+// load reads the configuration, under the options of the command line.
+func (c *runCmd) load() (*config.Config, error) {
+	cfg, err := config.Load(c.Config)
+	if err == nil {
+		c.apply(cfg)
+	}
+	return cfg, err
 }
 
 // Help is the text below the flags.
@@ -46,11 +56,14 @@ Examples:
 
 // Run runs the service until the context ends.
 func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
-	cfg, err := config.Load(c.Config)
+	cfg, err := c.load()
 	if err != nil {
 		return &exitError{codeInvalid, err}
 	}
 	log := line.logger(std.err, cfg.LogLevel, cfg.LogFormat)
+	for _, warning := range c.warnings() {
+		log.Warn("command line", "warning", warning)
+	}
 	for _, warning := range cfg.Warnings {
 		log.Warn("configuration", "warning", warning)
 	}
@@ -80,13 +93,18 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	if listener != nil {
 		server := api.New(api.Config{Listen: cfg.ListenAddress, Version: version(), Log: log, Token: cfg.ListenToken}, source{m})
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
-	group.Go(func() error { return obeySignals(ctx, c.Config, m, log) })
-	group.Go(func() error { return m.Run(ctx) })
+	group.Go(func() error { return obeySignals(ctx, c.load, *cfg, m, log) })
+	group.Go(func() error {
+		defer stop() // the manager may end by itself
+		return m.Run(ctx)
+	})
 	return group.Wait()
 }
 

@@ -15,16 +15,15 @@ import (
 	"heptapod-paas-runner/internal/manager"
 )
 
+// loader reads the configuration as the service was told to.
+type loader func() (*config.Config, error)
+
 // obeySignals reloads the configuration at SIGHUP and writes the state to the log at
 // SIGUSR1, until the context ends.
-func obeySignals(ctx context.Context, path string, m *manager.Manager, log *slog.Logger) error {
+func obeySignals(ctx context.Context, load loader, running config.Config, m *manager.Manager, log *slog.Logger) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
 	defer signal.Stop(signals)
-	running := config.Config{}
-	if cfg, err := config.Load(path); err == nil {
-		running = *cfg
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,14 +33,14 @@ func obeySignals(ctx context.Context, path string, m *manager.Manager, log *slog
 				dump(m, log)
 				continue
 			}
-			reload(ctx, path, &running, m, log)
+			reload(ctx, load, &running, m, log)
 		}
 	}
 }
 
 // reload takes a changed configuration over; a bad one changes nothing and says why.
-func reload(ctx context.Context, path string, running *config.Config, m *manager.Manager, log *slog.Logger) {
-	cfg, err := config.Load(path)
+func reload(ctx context.Context, load loader, running *config.Config, m *manager.Manager, log *slog.Logger) {
+	cfg, err := load()
 	if problems, ok := errors.AsType[*config.Error](err); ok {
 		for _, p := range problems.Problems {
 			log.Error("the configuration is not reloaded; the service goes on with the old one", "err", p.String())

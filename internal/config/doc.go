@@ -25,6 +25,7 @@ type Config struct {
 	MaxProvisioning            int           // instances not yet running a job at once
 	MaxParked                  time.Duration // how long an acquired job may wait for room
 	MinBetweenLaunches         time.Duration
+	PollCycles                 int  // the service ends after so many requests of each runner; 0 = never, and no key
 	KeepFinished               bool // nothing is decommissioned
 	DecommissionLaunchFailures bool
 	Quota                      Quota

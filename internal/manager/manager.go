@@ -122,7 +122,7 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) loop(ctx, work context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !m.polledEnough() {
 		m.step(work)
 		timer.Reset(max(0, time.Until(m.nextWake())))
 		select {

@@ -80,6 +80,7 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 	begun := r.polling.started
 	held := time.Since(begun)
 	r.polling = nil
+	r.polls++
 	if err != nil {
 		m.pollFailed(r, err)
 		return

@@ -29,6 +29,7 @@ type runner struct {
 	polling     *call
 	nextPoll    time.Time
 	pollFails   int
+	polls       int // answers to job requests
 	pollFirst   time.Time
 	lastUpdate  string
 	alarmed     bool
