@@ -64,6 +64,7 @@ func wire(s manager.Status) api.Status {
 		out.Runners = append(out.Runners, api.Runner{
 			Name: r.Name, Coordinator: r.Coordinator, Owner: r.Owner, Executor: r.Executor, Polling: r.Polling,
 			Waits: r.Waits, PollFailures: r.PollFailures, Problem: r.Problem, ListedAt: api.Time(r.ListedAt),
+			Credentials: wireCredentials(r.Credentials),
 		})
 	}
 	for _, j := range s.Jobs {
@@ -77,6 +78,14 @@ func wire(s manager.Status) api.Status {
 			IntendedAt: api.Time(i.IntendedAt), CreatedAt: api.Time(i.CreatedAt),
 			StartedAt: api.Time(i.StartedAt), DeletingAt: api.Time(i.DeletingAt),
 		})
+	}
+	return out
+}
+
+func wireCredentials(list []manager.CredentialStatus) []api.Credential {
+	out := []api.Credential{}
+	for _, c := range list {
+		out = append(out, api.Credential{Tenant: c.Tenant, EndsAt: c.Ends.UTC()})
 	}
 	return out
 }

@@ -31,6 +31,7 @@ type collector struct {
 	provisioning, provisioningMax  *prometheus.Desc
 	jobs, instances, strangers     *prometheus.Desc
 	closed, pollFailures, fuseDown *prometheus.Desc
+	credentials                    *prometheus.Desc
 }
 
 // metrics gives the handler of /metrics, on a registry of its own.
@@ -60,6 +61,7 @@ func newCollector(s *Server) *collector {
 		strangers:       desc("strangers", "Instances with a key of ours that no record explains."),
 		closed:          desc("jobs_total", "Jobs closed since the start, by result.", "result"),
 		pollFailures:    desc("poll_failures", "Job requests that failed in a row, by runner.", "runner"),
+		credentials:     desc("credential_expires_timestamp_seconds", "When a credential for the cloud ends, as far as known, in seconds since 1970.", "runner", "tenant"),
 		fuseDown:        desc("fuse_blown", "1 when a fuse stops the destruction of unrecorded instances (I4)."),
 	}
 }
@@ -68,7 +70,7 @@ func newCollector(s *Server) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.ready, c.used, c.quota, c.concurrent, c.concurrentLimit, c.provisioning, c.provisioningMax,
-		c.jobs, c.instances, c.strangers, c.closed, c.pollFailures, c.fuseDown,
+		c.jobs, c.instances, c.strangers, c.closed, c.pollFailures, c.fuseDown, c.credentials,
 	} {
 		ch <- d
 	}
@@ -107,6 +109,24 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for runner, n := range failureCounts(status.Runners) {
 		gauge(c.pollFailures, float64(n), runner)
 	}
+	for who, at := range credentialEnds(status.Runners) {
+		gauge(c.credentials, float64(at), who[0], who[1])
+	}
+}
+
+// credentialEnds gives the first end by runner and tenant: two groups may name one tenant,
+// and two runners have one name.
+func credentialEnds(runners []Runner) map[[2]string]int64 {
+	out := map[[2]string]int64{}
+	for _, r := range runners {
+		for _, c := range r.Credentials {
+			who, at := [2]string{r.Name, c.Tenant}, c.EndsAt.Unix()
+			if first, there := out[who]; !there || at < first {
+				out[who] = at
+			}
+		}
+	}
+	return out
 }
 
 func jobCounts(jobs []Job) map[string]int {

@@ -96,7 +96,7 @@ func busy() api.Status {
 		Results: map[string]int{"success": 7, "failed": 2},
 		Runners: []api.Runner{{
 			Name: "clever", Coordinator: "https://gitlab.example", Owner: "abcdefghij", Executor: "clever-docker",
-			Polling: true, PollFailures: 3, ListedAt: at(90),
+			Polling: true, PollFailures: 3, ListedAt: at(90), Credentials: []api.Credential{{Tenant: "orga_sim", EndsAt: *at(864000)}},
 		}},
 		Jobs: []api.Job{
 			{

@@ -38,15 +38,22 @@ type Count struct {
 
 // Runner is one runner.
 type Runner struct {
-	Name         string     `json:"name"`
-	Coordinator  string     `json:"coordinator"`
-	Owner        string     `json:"owner"`
-	Executor     string     `json:"executor"`
-	Polling      bool       `json:"polling"`       // a job request is open
-	Waits        string     `json:"waits"`         // why it is not asked for jobs; "" = it is
-	PollFailures int        `json:"poll_failures"` // in a row
-	Problem      string     `json:"problem"`       // with its cloud; "" = none
-	ListedAt     *time.Time `json:"listed_at"`     // its cloud's instances
+	Name         string       `json:"name"`
+	Coordinator  string       `json:"coordinator"`
+	Owner        string       `json:"owner"`
+	Executor     string       `json:"executor"`
+	Polling      bool         `json:"polling"`       // a job request is open
+	Waits        string       `json:"waits"`         // why it is not asked for jobs; "" = it is
+	PollFailures int          `json:"poll_failures"` // in a row
+	Problem      string       `json:"problem"`       // with its cloud; "" = none
+	ListedAt     *time.Time   `json:"listed_at"`     // its cloud's instances
+	Credentials  []Credential `json:"credentials"`   // for its cloud, those whose end is known
+}
+
+// Credential is one with which a runner acts on its cloud. Of itself it tells nothing.
+type Credential struct {
+	Tenant string    `json:"tenant"` // "*" = a user that the runner acts as for all tenants
+	EndsAt time.Time `json:"ends_at"`
 }
 
 // Job is one job that is not closed.

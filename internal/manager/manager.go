@@ -147,6 +147,7 @@ func (m *Manager) step(ctx context.Context) {
 		m.refreshFlavors(ctx, r)
 		m.refreshTenants(ctx, r)
 		m.sweep(ctx, r)
+		m.watchExpiry(ctx, r)
 	}
 	for _, j := range m.jobList() {
 		m.advance(ctx, j)

@@ -48,6 +48,10 @@ type runner struct {
 	purses     map[string]*purse // by top-level group; "" for the configured tenant
 	discovery  lane
 	discovered bool // the tenants were looked for at least once
+
+	expiries   map[string]*expiry // of the credentials in use, by top-level group
+	expiring   bool               // one of them is being asked about
+	nextExpiry time.Time          // when they are looked through again
 }
 
 // listed tells whether all that may be ours was looked for at least once. A tenant whose

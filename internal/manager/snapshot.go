@@ -40,6 +40,7 @@ type RunnerStatus struct {
 	PollFailures                       int
 	ListedAt                           time.Time
 	Problem                            string
+	Credentials                        []CredentialStatus // those whose end is known
 }
 
 // JobStatus is one open job in a Status.
@@ -98,6 +99,7 @@ func (m *Manager) runnerStatus(r *runner, reasons *[]string) RunnerStatus {
 	out := RunnerStatus{
 		Name: r.cfg.Name, Coordinator: r.cfg.Coordinator, Owner: string(r.cfg.Owner), Executor: r.cfg.Executor,
 		Polling: r.polling != nil, PollFailures: r.pollFails, Problem: r.flavorError,
+		Credentials: r.credentialStatus(),
 	}
 	for _, p := range r.purseList() {
 		out.Problem = cmp.Or(out.Problem, p.problem, p.listError)

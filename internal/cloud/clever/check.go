@@ -131,9 +131,9 @@ func (p *Provisioner) Expiry(ctx context.Context, tenant cloud.Tenant) (time.Tim
 // date is a time in milliseconds or as text; what is neither is the zero time.
 type date struct{ time.Time }
 
-// earliest is the first millisecond of 2001: what is less is taken for seconds, since no
-// credential ended before there was a cloud.
-const earliest = 978_307_200_000
+// earliest is in 1973 when it counts milliseconds, far away when it counts seconds: what is
+// less is taken for seconds, since no credential ended before there was a cloud.
+const earliest = 1e11
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (d *date) UnmarshalJSON(text []byte) error {
