@@ -23,8 +23,9 @@ import (
 const maxMessage = 300
 
 // StatusError is an answer that is not the one hoped for. It matches
-// fleet.ErrUnauthorized (401, 403) and fleet.ErrNotFound (404), but only when the
-// coordinator itself said so: the HTML page of something in between proves nothing.
+// fleet.ErrUnreachable (408, 429, 5xx), fleet.ErrUnauthorized (401, 403) and
+// fleet.ErrNotFound (404), the last two only when the coordinator itself said so: the HTML
+// page of something in between proves nothing.
 type StatusError struct {
 	Method    string
 	Path      string // without query
@@ -53,6 +54,9 @@ func (e *StatusError) Error() string {
 
 // Is implements errors.Is for the sentinels of fleet.
 func (e *StatusError) Is(target error) bool {
+	if target == fleet.ErrUnreachable {
+		return e.Status >= 500 || e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout
+	}
 	if e.Foreign {
 		return false
 	}
@@ -125,8 +129,14 @@ func (in call) lost(err error) error {
 	if in.repeatable || unsent(err) {
 		class = fleet.Transient
 	}
-	return &fleet.CallError{Class: class, Err: in.wrap(err)}
+	return &fleet.CallError{Class: class, Err: &lostError{in.wrap(err)}}
 }
+
+// lostError is a call that got no answer.
+type lostError struct{ error }
+
+func (e *lostError) Unwrap() error        { return e.error }
+func (e *lostError) Is(target error) bool { return target == fleet.ErrUnreachable }
 
 // unsent tells whether the failure proves that no request reached the coordinator.
 func unsent(err error) bool {

@@ -144,3 +144,23 @@ func TestTokenInfoOfOldCoordinators(t *testing.T) {
 		}
 	}
 }
+
+// Somebody who waits and asks again may get an answer; what is wrong stays wrong.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]bool{401: false, 404: false, 422: false, 408: true, 429: true, 500: true, 502: true} {
+		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		if _, err := c.Verify(t.Context(), runnerToken, ""); errors.Is(err, fleet.ErrUnreachable) != want {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	for _, c := range []*coordinator.Client{newClient(t, "http://127.0.0.1:1"), serveRaw(t, ""), serveRaw(t, "SSH-2.0\r\n")} {
+		if _, err := c.Verify(t.Context(), runnerToken, ""); !errors.Is(err, fleet.ErrUnreachable) {
+			t.Errorf("got %v", err)
+		}
+	}
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{") })
+	if _, err := c.Verify(t.Context(), runnerToken, ""); err == nil || errors.Is(err, fleet.ErrUnreachable) {
+		t.Errorf("a broken answer: %v", err)
+	}
+}

@@ -37,6 +37,8 @@ var (
 	ErrAlreadyStarted = errors.New("already started")
 	// ErrUnauthorized: the credential was refused.
 	ErrUnauthorized = errors.New("credential refused")
+	// ErrUnreachable: no answer came, or one that only means: later.
+	ErrUnreachable = errors.New("not reachable")
 )
 
 // CallError is a failed outside call with its class. UserText, when set, is one

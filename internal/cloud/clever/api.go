@@ -68,7 +68,7 @@ func (a api) call(ctx context.Context, r request, out any) error {
 	}
 	res, err := a.http.Do(req)
 	if err != nil {
-		return r.fail(classOfTransport(r, err), bare(err))
+		return r.fail(classOfTransport(r, err), &lostError{bare(err)})
 	}
 	defer res.Body.Close()
 	if res.StatusCode/100 != 2 {
@@ -83,7 +83,7 @@ func (a api) call(ctx context.Context, r request, out any) error {
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if err != nil {
-		return r.fail(r.lost(), fmt.Errorf("read the answer: %w", bare(err)))
+		return r.fail(r.lost(), &lostError{fmt.Errorf("read the answer: %w", bare(err))})
 	}
 	if int64(len(body)) > limit {
 		return r.fail(fleet.Unknown, fmt.Errorf("answer of more than %d bytes", limit))
@@ -127,6 +127,12 @@ func (a api) build(ctx context.Context, r request) (*http.Request, error) {
 	}
 	return req, nil
 }
+
+// lostError is a call that got no answer, or half of one.
+type lostError struct{ error }
+
+func (e *lostError) Unwrap() error        { return e.error }
+func (e *lostError) Is(target error) bool { return target == fleet.ErrUnreachable }
 
 // classOfTransport: when there was never a connection, nothing was done.
 func classOfTransport(r request, err error) fleet.Class {

@@ -28,7 +28,7 @@ func (p *Provisioner) Check(ctx context.Context, tenant cloud.Tenant) error {
 	var problems []error
 	if tenant.ID != "" {
 		err := p.checkCredential(ctx, tenant)
-		if unanswered(err) {
+		if _, lost := errors.AsType[*lostError](err); lost {
 			return err // once is enough: nobody is there
 		}
 		problems = append(problems, err)
@@ -48,12 +48,6 @@ func (p *Provisioner) checkCredential(ctx context.Context, tenant cloud.Tenant) 
 	}
 	_, _, err := p.gitCredential(tenant)
 	return err
-}
-
-// unanswered tells whether a call failed for lack of an answer.
-func unanswered(err error) bool {
-	_, refused := errors.AsType[*refusedError](err)
-	return err != nil && !refused && fleet.ClassOf(err) == fleet.Transient
 }
 
 // zone is what we read of an entry of /products/zones.

@@ -231,3 +231,25 @@ func TestRefusedCredentialInBothShapes(t *testing.T) {
 		}
 	}
 }
+
+// Somebody who waits and asks again may get an answer; what is wrong stays wrong.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer reply
+		want   bool
+	}{
+		"refused connection": {reply{err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, true}, "cut": {reply{err: io.EOF}, true},
+		"503": {reply{status: 503}, true}, "429": {reply{status: 429}, true}, "408": {reply{status: 408}, true},
+		"401": {reply{status: 401, body: refused}, false}, "404": {reply{status: 404}, false}, "page": {reply{body: "<html>"}, false}, "null": {reply{body: "null"}, false},
+	} {
+		p := on(t, script(map[string][]reply{"GET " + apps: {c.answer}}), clever.Config{})
+		if _, err := p.List(t.Context(), tenant, owner); errors.Is(err, fleet.ErrUnreachable) != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	p := on(t, script(nil), clever.Config{FlavorNamePrefix: "x-"})
+	if _, err := p.Flavors(t.Context()); err == nil || errors.Is(err, fleet.ErrUnreachable) {
+		t.Errorf("a prefix that no flavor has: %v", err)
+	}
+}

@@ -51,6 +51,11 @@ func (e *refusedError) Error() string {
 	return text
 }
 
+// Is implements errors.Is: a platform that is busy or down can't be reached.
+func (e *refusedError) Is(target error) bool {
+	return target == fleet.ErrUnreachable && (e.Status >= 500 || e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout)
+}
+
 // hasID tells whether err is a refusal with Clever Cloud's own error id.
 func hasID(err error, status, id int) bool {
 	e, ok := errors.AsType[*refusedError](err)
