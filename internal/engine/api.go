@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// callTimeout ends a call of a test's that hangs.
-const callTimeout = time.Minute
+// callTimeout ends a call that hangs, waitTimeout one that waits for a container's end.
+const (
+	callTimeout = time.Minute
+	waitTimeout = 5 * time.Minute
+)
 
 // ErrGone: the engine does not know the thing.
 var ErrGone = errors.New("no such thing")
@@ -27,6 +30,10 @@ var ErrGone = errors.New("no such thing")
 func (e *Engine) Call(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	return e.do(ctx, method, path, in, out)
+}
+
+func (e *Engine) do(ctx context.Context, method, path string, in, out any) error {
 	body, kind, err := encode(in)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,7 +35,11 @@ func (e *Engine) Run(t testing.TB, name string, config map[string]any) (id strin
 func (e *Engine) Wait(t testing.TB, id string) int {
 	t.Helper()
 	var end struct{ StatusCode int }
-	e.Must(t, http.MethodPost, "/containers/"+id+"/wait", nil, &end)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
+	defer cancel()
+	if err := e.do(ctx, http.MethodPost, "/containers/"+id+"/wait", nil, &end); err != nil {
+		t.Fatal(err)
+	}
 	return end.StatusCode
 }
 

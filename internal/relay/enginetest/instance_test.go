@@ -262,10 +262,10 @@ func (i *instance) container(t *testing.T, kind string) string {
 	return found[0].ID
 }
 
-// eventually waits for what another process does, for a minute.
+// eventually waits for what another process does, for a while.
 func eventually(t *testing.T, done func() bool, why func() string) {
 	t.Helper()
-	look, limit := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	look, limit := time.NewTicker(50*time.Millisecond), time.After(2*time.Minute)
 	defer look.Stop()
 	for !done() {
 		select {
