@@ -14,7 +14,7 @@ import (
 func (f *file) clever(r *reader) Clever {
 	c := Clever{
 		APIURL: r.url("cc_api_url"), Zone: r.text("cc_zone"),
-		DefaultFlavor: r.text("cc_default_flavor"), MaxFlavor: r.text("cc_max_flavor"),
+		DefaultFlavor: r.text("cc_default_flavor"), MaxFlavor: r.text("cc_max_flavor"), AllowedFlavors: r.list("cc_allowed_flavors"),
 		FlavorContext: r.text("cc_flavor_context"), FlavorNamePrefix: r.text("cc_flavor_name_prefix"),
 		VariantUUID: r.text("cc_instance_variant_uuid"), AuthUser: r.text("cc_auth_user"),
 		RepoTimeout: r.seconds("cc_deployment_repo_timeout"), RepoWaitStep: r.seconds("cc_deployment_repo_wait_step"),

@@ -90,6 +90,7 @@ type TraceWatch struct {
 // Clever holds the keys of the executor clever-docker.
 type Clever struct {
 	APIURL, Zone, DefaultFlavor, MaxFlavor       string
+	AllowedFlavors                               []string // as far as MaxFlavor allows them too; none = all
 	FlavorContext, FlavorNamePrefix, VariantUUID string
 	AuthUser, OrgaID                             string
 	Token                                        secret.String // empty when the runner has an OAuth user of its own

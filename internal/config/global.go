@@ -37,6 +37,9 @@ func (f *file) config(r *reader) *Config {
 		cfg.CheckInterval = DefaultCheckInterval
 	}
 	r.yes("paas_log_statistics")
+	if r.has("paas_log_statistics") {
+		r.warn("paas_log_statistics", "accepted, without effect: /metrics and status tell more")
+	}
 	f.log(r, cfg)
 	if cfg.AdvertiseURL != "" && cfg.ListenAddress == "" {
 		r.warn("paas_advertise_url", "has no effect without listen_address")
@@ -44,6 +47,7 @@ func (f *file) config(r *reader) *Config {
 	cfg.Runners = f.runners(r)
 	cfg.Quota = f.quota(r, cfg.Runners)
 	r.unknownGlobals()
+	f.advise(r, cfg)
 	return cfg
 }
 

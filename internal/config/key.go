@@ -19,6 +19,7 @@ type Key struct {
 	Default  any      // string, int, bool or time.Duration; nil = none
 	Required bool     // at least for some executors
 	Least    float64  // of Count and Seconds
+	Cut      bool     // of Count: a fraction is cut off, not refused
 	Choices  []string // of Choice
 	Older    []string // other spellings, taken with a warning
 	Source   Source
@@ -41,6 +42,7 @@ const (
 	Seconds Kind = "seconds"
 	Switch  Kind = "switch"
 	Table   Kind = "table"
+	List    Kind = "list" // of texts
 )
 
 // Source says where a key comes from.

@@ -16,7 +16,7 @@ func globalKeys() []Key {
 	s := secGlobal
 	return []Key{
 		{Section: s, Name: "state_file", Kind: Path, Required: true, Source: Seed},
-		{Section: s, Name: "concurrent", Kind: Count, Default: DefaultConcurrent, Least: 1, Older: []string{"concurrency"}, Source: Seed},
+		{Section: s, Name: "concurrent", Kind: Count, Default: DefaultConcurrent, Least: 1, Cut: true, Older: []string{"concurrency"}, Source: Seed},
 		{Section: s, Name: "check_interval", Kind: Seconds, Default: DefaultCheckInterval, Source: Seed},
 		{Section: s, Name: "job_progress_poll_interval", Kind: Seconds, Default: DefaultJobProgressInterval, Least: leastPause, Older: []string{"job_progress_interval"}, Source: Seed},
 		{Section: s, Name: "paas_max_concurrent_provisioning", Kind: Count, Default: DefaultMaxProvisioning, Least: 1, Source: Seed},
@@ -89,6 +89,7 @@ func cleverKeys() []Key {
 		{Section: s, Name: "cc_zone", Kind: Text, Default: DefaultZone, Source: Seed},
 		{Section: s, Name: "cc_default_flavor", Kind: Text, Default: DefaultFlavor, Source: Seed},
 		{Section: s, Name: "cc_max_flavor", Kind: Text, Source: Python},
+		{Section: s, Name: "cc_allowed_flavors", Kind: List, Source: New},
 		{Section: s, Name: "cc_flavor_context", Kind: Text, Default: DefaultFlavorContext, Source: Python},
 		{Section: s, Name: "cc_flavor_name_prefix", Kind: Text, Source: Python},
 		{Section: s, Name: "cc_instance_variant_uuid", Kind: Text, Default: DefaultVariantUUID, Source: Python},

@@ -27,7 +27,15 @@ func Load(path string) (*Config, error) {
 }
 
 // outside is what files refer to outside of tests.
-func outside() deps { return deps{env: os.LookupEnv, read: readSecret} }
+func outside() deps { return deps{env: os.LookupEnv, read: readSecret, mode: modeOf} }
+
+func modeOf(path string) (os.FileMode, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
+}
 
 func readAll(path string) (string, os.FileMode, error) {
 	file, err := os.Open(path)

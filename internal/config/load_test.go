@@ -160,7 +160,7 @@ func TestOursIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{
 		"limit": "3", "request_concurrency": "3", "paas_owner": `"abcdefghij"`, "paas_relay_subnet": `"10.0.0.0/24"`, "cc_multi_tenant": "false", "paas_dependency_proxy": "false",
-		"cc_api_url": `"https://x"`, "admission": `"strict"`, "sub_runner": `"relay"`, "job_trace_watch": "{}",
+		"cc_api_url": `"https://x"`, "admission": `"strict"`, "sub_runner": `"relay"`, "job_trace_watch": "{}", "cc_allowed_flavors": `["M"]`,
 		"cc_auth": `"oauth1"`, "cc_oauth_signature": `"plaintext"`,
 	}
 	exclusive := []string{"cc_auth_user"} // stands in the way of another key

@@ -5,6 +5,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 )
@@ -63,6 +64,16 @@ type file struct {
 type deps struct {
 	env  func(name string) (string, bool)
 	read func(path string) ([]byte, error) // of a secret's file
+	mode func(path string) (fs.FileMode, error)
+}
+
+// readable tells whether others than its owner and group may read a file.
+func (d deps) readable(path string) (fs.FileMode, bool) {
+	if d.mode == nil || path == "" {
+		return 0, false
+	}
+	mode, err := d.mode(path)
+	return mode.Perm(), err == nil && mode.IsRegular() && mode.Perm()&0o004 != 0
 }
 
 func (f *file) problem(path, key, format string, args ...any) {

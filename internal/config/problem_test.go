@@ -169,7 +169,7 @@ func TestSyntaxErrors(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, text, want string }{
-		{"other spellings", "job_progress_interval = 7\npass_decommision_launched_failures = false\nconcurrency = 3\n" + head + section + "[runners.paas_job_trace_watch]\ntimout_seconds = 9\n",
+		{"other spellings", "job_progress_interval = 7\npass_decommision_launched_failures = false\nconcurrency = 3\n" + head + section + "[runners.paas_job_trace_watch]\ntimout_seconds = 19\n",
 			"f:1: job_progress_interval: accepted; the preferred spelling is job_progress_poll_interval\n" +
 				"f:2: pass_decommision_launched_failures: accepted; the preferred spelling is paas_decommission_launch_failures\n" +
 				"f:3: concurrency: accepted; the preferred spelling is concurrent\n" +

@@ -92,7 +92,9 @@ func (f *file) runner(r *reader, watch TraceWatch) Runner {
 			r.bad("paas_relay_subnet", "found %q, want a subnet such as 10.200.0.0/24", r.table["paas_relay_subnet"])
 		}
 	}
-	r.text("heptapod_paas_runner_helper_image")
+	if r.text("heptapod_paas_runner_helper_image") != "" {
+		r.warn("heptapod_paas_runner_helper_image", "accepted, without effect: there is no helper service on the instances")
+	}
 	if r.seconds("paas_keep_resources_for_reuse_seconds") > 0 {
 		r.warn("paas_keep_resources_for_reuse_seconds", "accepted, without effect: each job gets a fresh instance")
 	}

@@ -97,6 +97,9 @@ func (r *reader) secretFile(at found) secret.String {
 		r.absent(at.name, "%v", err)
 		return secret.String{}
 	}
+	if mode, open := r.file.deps.readable(path); open {
+		r.warn(at.name, "%s is readable by others (mode %04o), and holds a secret: chmod 600 it", path, mode)
+	}
 	return r.checked(at, strings.TrimRight(string(raw), "\r\n"), path+" is ")
 }
 

@@ -61,6 +61,35 @@ func inQuotes(v any) string {
 	return ""
 }
 
+// list takes a list of texts; one that is there and empty would allow nothing.
+func (r *reader) list(name string) []string {
+	at, ok := r.take(name, List)
+	if !ok {
+		return nil
+	}
+	items, ok := at.value.([]any)
+	if !ok {
+		r.bad(at.name, "found %s, want a list of texts, such as [\"XS\", \"M\"]", what(at.value))
+		return nil
+	}
+	if len(items) == 0 {
+		r.bad(at.name, "found an empty list; remove it to allow all")
+	}
+	var out []string
+	for _, item := range items {
+		s, isText := item.(string)
+		if isText {
+			s, isText = r.expand(at.name, s)
+		}
+		if !isText || s == "" || strings.ContainsFunc(s, unicode.IsControl) {
+			r.bad(at.name, "found %s in the list, want texts", what(item))
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // choice takes a string out of a list, in any case. The extra words are pairs: a word
 // that is accepted too, and which one it stands for.
 func (r *reader) choice(name string, extra ...string) string {
@@ -116,6 +145,9 @@ func (r *reader) count(name string) int {
 		n = v
 	default:
 		n = math.NaN()
+	}
+	if at.key.Cut {
+		n = math.Trunc(n)
 	}
 	if n != math.Trunc(n) || n < at.key.Least || n > mostCount {
 		r.bad(at.name, "found %s, want a whole number from %v to %d", what(at.value), at.key.Least, mostCount)

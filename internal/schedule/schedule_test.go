@@ -143,6 +143,12 @@ func TestSize(t *testing.T) {
 	}}
 	limited := s
 	limited.Max = "M"
+	listed := s
+	listed.Allowed = []string{"XS", "M"}
+	both := limited
+	both.Allowed = []string{"M", "XL"}
+	big := s
+	big.Default = "XL"
 	for _, c := range []struct {
 		name   string
 		sizing Sizing
@@ -156,6 +162,11 @@ func TestSize(t *testing.T) {
 		{"unknown", s, "XXL", 50000, "", `flavor "XXL" is not available. Set CI_CLEVER_CLOUD_FLAVOR to one of: XS, M, XL.`},
 		{"unknown: the list holds what may run", limited, "m", 13000, "", `flavor "m" is not available. Set CI_CLEVER_CLOUD_FLAVOR to one of: XS.`},
 		{"above the maximum", limited, "XL", 50000, "", "flavor XL is larger than this runner allows (at most M). Set CI_CLEVER_CLOUD_FLAVOR to one of: XS, M; or use another runner."},
+		{"in the list", listed, "XS", 50000, "XS", ""},
+		{"not in the list", listed, "XL", 50000, "", "flavor XL is not one that this runner allows. Set CI_CLEVER_CLOUD_FLAVOR to one of: XS, M; or use another runner."},
+		{"in the list, and above the maximum", both, "XL", 50000, "", "flavor XL is larger than this runner allows (at most M), though it is in the list of its flavors. Set CI_CLEVER_CLOUD_FLAVOR to one of: M; or use another runner."},
+		{"below the maximum, and not in the list", both, "XS", 50000, "", "flavor XS is not one that this runner allows. Set CI_CLEVER_CLOUD_FLAVOR to one of: M; or use another runner."},
+		{"the default is above the quota", big, "", 31999, "", "this runner's default flavor XL weighs 32, more than the whole quota of this service (31.999): it can never run here. Set CI_CLEVER_CLOUD_FLAVOR to one of: XS, M."},
 		{"above the quota", s, "XL", 31999, "", "flavor XL weighs 32, more than the whole quota of this service (31.999): it can never run here. Set CI_CLEVER_CLOUD_FLAVOR to one of: XS, M."},
 	} {
 		got, err := Size(c.sizing, c.asked, c.quota)
@@ -175,6 +186,11 @@ func TestBounds(t *testing.T) {
 	}
 	if small, large, ok := Bounds(s, 20); !ok || small != 2 || large != 13 {
 		t.Errorf("under a small quota: got %d, %d, %v", small, large, ok)
+	}
+	listed := s
+	listed.Allowed, listed.Max = []string{"M", "XL", "none such"}, "M"
+	if small, large, ok := Bounds(listed, 100); !ok || small != 13 || large != 13 {
+		t.Errorf("listed: got %d, %d, %v", small, large, ok)
 	}
 	s.Max = "none such"
 	if _, _, ok := Bounds(s, 100); ok {

@@ -4,6 +4,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"heptapod-paas-runner/internal/fleet"
@@ -14,6 +15,7 @@ type Sizing struct {
 	Flavors  []fleet.Flavor // what the infrastructure offers
 	Default  string         // when the job does not say
 	Max      string         // the largest allowed; "" = all
+	Allowed  []string       // those that are allowed, as far as Max allows them too; none = all
 	Variable string         // the job variable that asks, for the message
 }
 
@@ -40,21 +42,38 @@ func Size(s Sizing, asked string, quota fleet.Weight) (fleet.Flavor, error) {
 			found = f
 		}
 	}
-	if found.Name == "" {
-		return found, &RefusedError{name, fmt.Sprintf(
-			"flavor %q is not available. Set %s to one of: %s.", name, s.Variable, s.list(quota))}
+	subject := "flavor"
+	if asked == "" {
+		subject = "this runner's default flavor"
 	}
-	if limit, ok := s.limit(); ok && found.Weight > limit {
+	limit, limited := s.limit()
+	switch {
+	case found.Name == "":
 		return found, &RefusedError{name, fmt.Sprintf(
-			"flavor %s is larger than this runner allows (at most %s). Set %s to one of: %s; or use another runner.",
-			name, s.Max, s.Variable, s.list(quota))}
-	}
-	if found.Weight > quota {
+			"%s %q is not available. Set %s to one of: %s.", subject, name, s.Variable, s.list(quota))}
+	case limited && found.Weight > limit:
+		though := ""
+		if slices.Contains(s.Allowed, name) {
+			though = ", though it is in the list of its flavors"
+		}
 		return found, &RefusedError{name, fmt.Sprintf(
-			"flavor %s weighs %s, more than the whole quota of this service (%s): it can never run here. Set %s to one of: %s.",
-			name, found.Weight, quota, s.Variable, s.list(quota))}
+			"%s %s is larger than this runner allows (at most %s)%s. Set %s to one of: %s; or use another runner.",
+			subject, name, s.Max, though, s.Variable, s.list(quota))}
+	case !s.listed(name):
+		return found, &RefusedError{name, fmt.Sprintf(
+			"%s %s is not one that this runner allows. Set %s to one of: %s; or use another runner.",
+			subject, name, s.Variable, s.list(quota))}
+	case found.Weight > quota:
+		return found, &RefusedError{name, fmt.Sprintf(
+			"%s %s weighs %s, more than the whole quota of this service (%s): it can never run here. Set %s to one of: %s.",
+			subject, name, found.Weight, quota, s.Variable, s.list(quota))}
 	}
 	return found, nil
+}
+
+// listed tells whether the explicit list, when there is one, holds a flavor.
+func (s Sizing) listed(name string) bool {
+	return len(s.Allowed) == 0 || slices.Contains(s.Allowed, name)
 }
 
 // Bounds gives the weights of the smallest and the largest flavor that a job of
@@ -90,7 +109,7 @@ func (s Sizing) allowed(quota fleet.Weight) []fleet.Flavor {
 	limit, limited := s.limit()
 	var out []fleet.Flavor
 	for _, f := range s.Flavors {
-		if f.Weight <= quota && (!limited || f.Weight <= limit) {
+		if f.Weight <= quota && s.listed(f.Name) && (!limited || f.Weight <= limit) {
 			out = append(out, f)
 		}
 	}
