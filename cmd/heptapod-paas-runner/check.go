@@ -33,6 +33,9 @@ func (c *checkCmd) Run(std streams) error {
 	for _, warning := range cfg.Warnings {
 		std.say("warning: %s", warning)
 	}
+	if err := checkState(cfg, std); err != nil {
+		return &exitError{codeInvalid, err}
+	}
 	_, err = fmt.Fprintf(std.out, "%s: good, %s\n", c.Config, count(len(cfg.Runners), "runner"))
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,4 +89,22 @@ func resourceKept(snap store.Snapshot, job fleet.Job) *Resource {
 		}
 	}
 	return nil
+}
+
+// Absent names the runners of a plan that are not in the configuration.
+func Absent(change store.Change) []string {
+	var out []string
+	add := func(owner fleet.Owner, name string) {
+		if strings.HasPrefix(string(owner), absent) && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	for _, job := range change.Jobs {
+		add(job.Owner, job.Runner)
+	}
+	for _, vm := range change.Instances {
+		add(vm.Owner, vm.Runner)
+	}
+	slices.Sort(out)
+	return out
 }
