@@ -32,7 +32,7 @@ const (
 // execute runs the sub-runner against the relay, to its end.
 func (r *relay) execute(ctx, early context.Context, place *site) *ending {
 	if place.err != nil {
-		return &ending{sentence: "The instance could not be made ready: " + place.err.Error() + "."}
+		return &ending{sentence: notReady(place.err)}
 	}
 	if early.Err() != nil {
 		return &ending{sentence: "The instance was stopped before the job began."}
@@ -59,6 +59,8 @@ func (r *relay) execute(ctx, early context.Context, place *site) *ending {
 	<-replayed
 	return end
 }
+
+func notReady(err error) string { return "The instance could not be made ready: " + err.Error() + "." }
 
 // replay sends what was promised in an outage, also while the sub-runner is silent.
 func (r *relay) replay(ctx context.Context) {

@@ -74,9 +74,14 @@ func (r *relay) place(ctx context.Context, size int64) (end *ending, done bool) 
 	return r.introduce(ctx, size)
 }
 
-// introduce appends the relay's lines. They are written down first, so that after a
-// lost answer or a restart the size tells whether they arrived.
+// introduce appends the relay's lines, once the job can be handed out. They are written
+// down first, so that after a lost answer or a restart the size tells whether they
+// arrived.
 func (r *relay) introduce(ctx context.Context, size int64) (end *ending, done bool) {
+	if place := r.site(); place.err != nil {
+		r.trace.head = r.below(size, "")
+		return &ending{sentence: notReady(place.err)}, true
+	}
 	lines := r.lines()
 	if err := r.memory.change(func(s *state) { s.Lines, s.Base = lines, size+int64(len(lines)) }); err != nil {
 		r.trace.head = section{size: size}

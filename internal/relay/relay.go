@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -103,6 +104,7 @@ type relay struct {
 	signals  chan os.Signal // those that came on deps.Stop
 
 	up      *coordinator
+	site    func() *site // waits until there is one, or is known to be none
 	memory  *memory
 	trace   *trace
 	clerk   *clerk
@@ -155,8 +157,9 @@ func (r *relay) run(ctx context.Context) (Outcome, error) {
 
 	opened := make(chan *site, 1)
 	go func() { opened <- r.openSite(early) }()
+	r.site = sync.OnceValue(func() *site { return <-opened })
 	end := r.prepare(early)
-	place := <-opened
+	place := r.site()
 	if end == nil {
 		end = r.execute(ctx, early, place)
 	}

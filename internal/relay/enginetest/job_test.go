@@ -125,7 +125,7 @@ func (i *instance) fails(t *testing.T, says string) {
 	if j.Status != "failed" || reason(j) != "runner_system_failure" {
 		t.Errorf("the job ended %s (%s), want failed (runner_system_failure)", j.Status, reason(j))
 	}
-	if !strings.Contains(j.Trace, says) {
+	if !strings.Contains(j.Trace, says) || strings.Contains(says, "not be made ready") && strings.Contains(j.Trace, "handed") {
 		t.Errorf("the user reads this, want %q in it:\n%s", says, j.Trace)
 	}
 	i.nothingLeft(t)
@@ -143,8 +143,8 @@ func stopped(t *testing.T, w *place) {
 	i := w.boot(t, trivial(at.line()), wish{})
 	at.wait(t, i)
 	w.Must(t, http.MethodPost, "/containers/"+i.id+"/stop?t=50", nil, nil)
-	if j := i.now(); j.Status != "failed" || !strings.Contains(j.Trace, "here") {
-		t.Errorf("the job is %s:\n%s", j.Status, j.Trace)
+	if j := i.now(); j.Status != "failed" || reason(j) != "runner_system_failure" || !strings.Contains(j.Trace, "Running with gitlab-runner") {
+		t.Errorf("the job is %s (%s):\n%s", j.Status, reason(j), j.Trace)
 	}
 	i.nothingLeft(t)
 }
