@@ -44,6 +44,7 @@ var rules = []rule{
 	{"internal/cloud", plans, "the contract knows no provisioner"},
 	{"internal/cloud/*", join(plans, "internal/cloud", "internal/gitpush", "internal/hostfile"), "a provisioner knows neither ledger nor coordinator, nor another provisioner"},
 	{"internal/manager", clouds, "the only room that joins all adapters"},
+	{"internal/online", adapters, "asks each adapter by itself; what joins them is handed in"},
 	{"internal/pystate", clouds, "makes records of another program's: it knows the forms of all of them"},
 	{"internal/register", service, "what both register programs do"},
 	{"internal/api", join(words, "internal/manager"), "the wire types are also the client's"},
@@ -59,7 +60,7 @@ var rules = []rule{
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
 	{"internal/house", nil, "tests only"},
 	{"cmd/paas-relay", []string{"internal/relay"}, "travels to every instance: the standard library only"},
-	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
+	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/online", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
 }
 
 // testOnly are rooms that only tests may import.
@@ -147,7 +148,7 @@ var modules = map[string][]string{
 	"github.com/go-git/go-billy/v5":       {"internal/gitpush", "internal/sim/clever"},
 	"github.com/prometheus/client_golang": {"internal/api", "internal/api/server"},
 	"modernc.org/sqlite":                  {"internal/store"},
-	"golang.org/x/sys":                    {"internal/store", "internal/engine", "internal/sim/launch", "cmd/heptapod-paas-runner"},
+	"golang.org/x/sys":                    {"internal/register", "internal/store", "internal/engine", "internal/sim/launch", "cmd/heptapod-paas-runner"},
 	"golang.org/x/sync":                   {"internal/*", "internal/sim/*", "internal/cloud/*", "cmd/heptapod-paas-runner"},
 	"github.com/rogpeppe/go-internal":     {},
 	"pgregory.net/rapid":                  {},

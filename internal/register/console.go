@@ -42,23 +42,18 @@ var errEnd = errors.New("the input ended")
 func (c *Console) Ask(ctx context.Context, question string, hidden bool) (string, error) {
 	to, done := c.screen()
 	defer done()
-	_, _ = io.WriteString(to, question)
-	if !c.terminal || !hidden {
-		line, err := c.read(ctx, c.line)
+	if c.terminal && hidden {
+		restore, err := withoutEcho(c.in) // before the question: who types fast is not shown either
 		if err != nil {
-			_, _ = io.WriteString(to, "\n") // what follows begins on a line of its own
+			return "", err
 		}
-		return line, err
+		defer restore()
 	}
-	before, err := term.GetState(int(c.in.Fd()))
-	if err != nil {
-		return "", fmt.Errorf("ask without echo: %w", err)
+	_, _ = io.WriteString(to, question)
+	line, err := c.read(ctx)
+	if err != nil || c.terminal && hidden {
+		_, _ = io.WriteString(to, "\n") // what follows begins on a line of its own
 	}
-	line, err := c.read(ctx, c.hidden)
-	if err != nil {
-		_ = term.Restore(int(c.in.Fd()), before) // a read that goes on would leave the echo off
-	}
-	_, _ = io.WriteString(to, "\n") // the one that was not shown
 	return line, err
 }
 
@@ -75,14 +70,14 @@ func (c *Console) screen() (to io.Writer, done func()) {
 }
 
 // read waits for a line or for the end of the context.
-func (c *Console) read(ctx context.Context, read func() (string, error)) (string, error) {
+func (c *Console) read(ctx context.Context) (string, error) {
 	type answer struct {
 		line string
 		err  error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		line, err := read()
+		line, err := c.line()
 		got <- answer{strings.TrimSpace(line), err}
 	}()
 	select {
@@ -93,8 +88,7 @@ func (c *Console) read(ctx context.Context, read func() (string, error)) (string
 	}
 }
 
-// line reads up to the end of a line and not a byte further: the rest is the next
-// answer, which may be read in another way.
+// line reads up to the end of a line and not a byte further: the rest is not ours yet.
 func (c *Console) line() (string, error) {
 	var out []byte
 	buffer := make([]byte, 1)
@@ -114,16 +108,4 @@ func (c *Console) line() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("an answer is longer than %d bytes", maxLine)
-}
-
-// hidden reads a line from the terminal without showing it.
-func (c *Console) hidden() (string, error) {
-	raw, err := term.ReadPassword(int(c.in.Fd()))
-	if errors.Is(err, io.EOF) {
-		return "", errEnd
-	}
-	if err != nil {
-		return "", fmt.Errorf("read an answer: %w", err)
-	}
-	return string(raw), nil
 }
