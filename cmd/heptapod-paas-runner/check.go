@@ -3,29 +3,40 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 
 	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/manager"
+	"heptapod-paas-runner/internal/online"
 )
 
 // checkCmd is `check CONFIG`.
 type checkCmd struct {
 	Config string `arg:"" name:"CONFIG" help:"The configuration file."`
+	Online bool   `help:"Ask the coordinators and the clouds too. Nothing is changed there."`
 }
 
 // Help is the text below the flags.
 func (*checkCmd) Help() string {
 	return `Reads the file as the service would, and prints every problem with its line, what was found and what is
-allowed. Nothing outside of this computer is asked.
+allowed. Nothing outside of this computer is asked, unless with --online: that tries every credential, says when they
+end, and whether zones and flavors exist, and which other managers use a runner.
+
+Exit code 3 means that the file is wrong, 1 that --online found something wrong, 4 that somebody could not be reached
+and nothing else is wrong.
 
 Examples:
 
     heptapod-paas-runner check /etc/heptapod-runner/paas-runner.toml
+    heptapod-paas-runner check paas.toml --online
     heptapod-paas-runner check paas.toml && systemctl restart heptapod-paas-runner`
 }
 
 // Run prints what is wrong, or that nothing is.
-func (c *checkCmd) Run(std streams) error {
+func (c *checkCmd) Run(ctx context.Context, std streams) error {
 	cfg, err := config.Load(c.Config)
 	if err != nil {
 		return &exitError{codeInvalid, err}
@@ -36,8 +47,57 @@ func (c *checkCmd) Run(std streams) error {
 	if err := checkState(cfg, std); err != nil {
 		return &exitError{codeInvalid, err}
 	}
-	_, err = fmt.Fprintf(std.out, "%s: good, %s\n", c.Config, count(len(cfg.Runners), "runner"))
-	return err
+	if _, err = fmt.Fprintf(std.out, "%s: good, %s\n", c.Config, count(len(cfg.Runners), "runner")); err != nil || !c.Online {
+		return err
+	}
+	return c.online(ctx, cfg, std)
+}
+
+// online asks outside and prints what was found: what is well to stdout, what is not to
+// stderr.
+func (c *checkCmd) online(ctx context.Context, cfg *config.Config, std streams) error {
+	if terminal(std.err) {
+		std.say("asking outside; at most a minute or so…")
+	}
+	id, err := manager.RecordedSystemID(ctx, cfg.StateFile)
+	if err != nil {
+		std.say("warning: %s: who this manager is for coordinators can't be read: %v", c.Config, err)
+	}
+	clients := manager.Clients{Version: version(), SystemID: id, Jitter: mathrand.Float64}
+	found := online.Check(ctx, cfg, online.Deps{Coordinator: clients.Coordinator, Provisioner: clients.Provisioner, SystemID: id})
+	if ctx.Err() != nil {
+		return &exitError{codeInterrupted, errors.New("interrupted")}
+	}
+	return c.print(found, std)
+}
+
+func (c *checkCmd) print(found []online.Finding, std streams) error {
+	var problems []error
+	wrong := false
+	for _, f := range found {
+		line := fmt.Sprintf("%s:%d: runner %q: ", c.Config, f.Line, f.Runner)
+		switch f.Level {
+		case online.Good:
+			if _, err := fmt.Fprintln(std.out, line+f.Text); err != nil {
+				return err
+			}
+		case online.NotAsked:
+			if _, err := fmt.Fprintln(std.out, line+"not known: "+f.Text); err != nil {
+				return err
+			}
+		case online.Warning:
+			std.say("warning: %s", line+f.Text)
+		case online.Unreachable, online.Wrong:
+			problems = append(problems, errors.New(line+f.Text))
+			wrong = wrong || f.Level == online.Wrong
+		}
+	}
+	switch err := errors.Join(problems...); {
+	case err == nil, wrong:
+		return err
+	default:
+		return &exitError{codeUnreachable, err}
+	}
 }
 
 // count writes a number with its noun.

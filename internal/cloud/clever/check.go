@@ -22,31 +22,42 @@ var (
 	_ cloud.Expirer = (*Provisioner)(nil)
 )
 
-// Check implements cloud.Checker: the credential, the zone, the default flavor and
-// the instance type. Nothing is made.
+// Check implements cloud.Checker: the credential, the default flavor, the instance type
+// and the zone; without a tenant all but the credential. Nothing is made.
 func (p *Provisioner) Check(ctx context.Context, tenant cloud.Tenant) error {
 	var problems []error
-	if tenant.ID != "" {
-		err := p.checkCredential(ctx, tenant)
-		if _, lost := errors.AsType[*lostError](err); lost {
-			return err // once is enough: nobody is there
-		}
+	for _, check := range []func(context.Context, cloud.Tenant) error{p.checkCredential, p.checkFlavor, p.checkVersion, p.checkZone} {
+		err := check(ctx, tenant)
 		problems = append(problems, err)
+		if _, lost := errors.AsType[*lostError](err); lost {
+			break // nobody is there: once is enough
+		}
 	}
-	if _, err := p.flavor(ctx, ""); err != nil {
-		problems = append(problems, fmt.Errorf("cc_default_flavor: %w", err))
-	}
-	_, err := p.versions.get(ctx, p.fetchVersion)
-	return errors.Join(append(problems, err, p.checkZone(ctx, tenant))...)
+	return errors.Join(problems...)
 }
 
 // checkCredential uses the credential, and sees that there is one to push with. Whether
 // that one is good only a push can tell.
 func (p *Provisioner) checkCredential(ctx context.Context, tenant cloud.Tenant) error {
+	if tenant.ID == "" {
+		return nil
+	}
 	if _, err := p.applications(ctx, tenant); err != nil {
 		return err
 	}
 	_, _, err := p.gitCredential(tenant)
+	return err
+}
+
+func (p *Provisioner) checkFlavor(ctx context.Context, _ cloud.Tenant) error {
+	if _, err := p.flavor(ctx, ""); err != nil {
+		return fmt.Errorf("cc_default_flavor: %w", err)
+	}
+	return nil
+}
+
+func (p *Provisioner) checkVersion(ctx context.Context, _ cloud.Tenant) error {
+	_, err := p.versions.get(ctx, p.fetchVersion)
 	return err
 }
 
