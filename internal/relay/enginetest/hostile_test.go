@@ -5,10 +5,13 @@ package enginetest
 import (
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"heptapod-paas-runner/internal/sim/gitlab"
 )
@@ -57,6 +60,25 @@ var attacks = []attack{
 	{"send a huge header", "GET /api/v4/user HTTP/1.1\r\nHost: relay\r\nX: " + strings.Repeat("x", 40<<10) + "\r\n\r\n", "431"},
 	{"speak HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "403"},
 	{"send no HTTP at all", "\x16\x03\x01 hello\r\n\r\n", "400"},
+}
+
+// The page tells of each attack what it gets.
+func TestSecurityPageTellsOfEachAttack(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, a := range attacks {
+		want = append(want, a.what+": "+a.want)
+	}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \| (\d{3}) \|`).FindAllStringSubmatch(string(page), -1) {
+		got = append(got, row[1]+": "+row[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("docs/security.md (-want +got): %s", diff)
+	}
 }
 
 func post(path, header, body string) string { return message("POST", path, header, body) }
@@ -112,13 +134,28 @@ func siblingAsks(t *testing.T, w *place) {
 			t.Fatalf("%s: the job has ended:\n%s", a.what, i.now().Trace)
 		}
 	}
-	for _, r := range w.gitlab.Panel().Requests()[asked:] {
-		if r.Path == "/api/v4/user" || r.Path == "/api/v4/job" || strings.Contains(r.Path, "projects") || strings.Contains(r.Path, "runners") {
+	i.heard(t, asked, dep.job, other)
+	at.release()
+	i.succeed(t)
+}
+
+// heard: of all the requests one has come through, the allowed one.
+func (i *instance) heard(t *testing.T, since int, dep, other int64) {
+	t.Helper()
+	jobs, fetched := "/api/v4/jobs/", 0
+	for _, r := range i.gitlab.Panel().Requests()[since:] {
+		switch {
+		case r.Path == fmt.Sprint(jobs, dep, "/artifacts"):
+			fetched++
+		case strings.HasPrefix(r.Path, fmt.Sprint(jobs, i.job)) && strings.HasPrefix(r.UserAgent, "gitlab-runner"):
+			// the sub-runner's own
+		case strings.HasPrefix(r.Path, fmt.Sprint(jobs, i.job)), strings.HasPrefix(r.Path, fmt.Sprint(jobs, other)), !strings.HasPrefix(r.Path, jobs):
 			t.Errorf("a sibling's request came through: %s %s", r.Method, r.Path)
 		}
 	}
-	at.release()
-	i.succeed(t)
+	if fetched != 1 {
+		t.Errorf("the dependency's artifacts were fetched %d times, want 1", fetched)
+	}
 }
 
 // values fills in a request what the job's code knows, and more than it can know.
