@@ -11,6 +11,7 @@ import (
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/manager"
 	"heptapod-paas-runner/internal/online"
+	"heptapod-paas-runner/internal/store"
 )
 
 // checkCmd is `check CONFIG`.
@@ -60,7 +61,7 @@ func (c *checkCmd) online(ctx context.Context, cfg *config.Config, std streams) 
 		std.say("asking outside; at most a minute or so…")
 	}
 	id, err := manager.RecordedSystemID(ctx, cfg.StateFile)
-	if err != nil {
+	if err != nil && !errors.Is(err, store.ErrNotLedger) { // that of the Python program was told about
 		std.say("warning: %s: who this manager is for coordinators can't be read: %v", c.Config, err)
 	}
 	clients := manager.Clients{Version: version(), SystemID: id, Jitter: mathrand.Float64}

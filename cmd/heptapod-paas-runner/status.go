@@ -88,6 +88,9 @@ func unreachable(err error) error {
 	return err
 }
 
+// credentialSoon is how long before its end a credential is shown.
+const credentialSoon = 14 * 24 * time.Hour
+
 // statusText is the answer for people.
 func statusText(s api.Status) string {
 	var b strings.Builder
@@ -109,6 +112,13 @@ func statusText(s api.Status) string {
 	line("\nRUNNER", "EXECUTOR", "STATE")
 	for _, r := range s.Runners {
 		line(r.Name, r.Executor, runnerState(r))
+	}
+	for _, r := range s.Runners {
+		for _, c := range r.Credentials {
+			if c.EndsAt.Sub(s.At) <= credentialSoon {
+				line(fmt.Sprintf("\nrunner %s: the credential of %s for the cloud ends at %s", r.Name, c.Tenant, c.EndsAt.Format(time.RFC3339)))
+			}
+		}
 	}
 	line("\nJOB", "RUNNER", "STATE", "FLAVOR", "AGE", "PROJECT", "WAITS FOR")
 	for _, j := range s.Jobs {

@@ -121,13 +121,17 @@ func (q *questions) flavors(ctx context.Context, prov cloud.Provisioner) []Findi
 	all := strings.Join(names, ", ")
 	out := q.found(Good, "flavors: %s", all)
 	cc := q.runner.Clever
-	for _, named := range []struct{ key, flavor string }{{"cc_max_flavor", cc.MaxFlavor}, {"reference_flavor of [quota_computation]", q.reference}} {
+	named := []struct{ key, flavor string }{{"cc_max_flavor", cc.MaxFlavor}, {"reference_flavor of [quota_computation]", q.reference}}
+	for _, flavor := range cc.AllowedFlavors {
+		named = append(named, struct{ key, flavor string }{"cc_allowed_flavors", flavor})
+	}
+	for _, named := range named {
 		if _, there := weights[named.flavor]; !there && named.flavor != "" {
 			out = append(out, q.found(Wrong, "%s: %.40q is not available; choose one of %s", named.key, named.flavor, all)...)
 		}
 	}
 	if largest, there := weights[cc.MaxFlavor]; there && weights[cc.DefaultFlavor] > largest {
-		out = append(out, q.found(Wrong, "cc_default_flavor: %s is larger than cc_max_flavor, %s: no job without a wish could run", cc.DefaultFlavor, cc.MaxFlavor)...)
+		out = append(out, q.found(Warning, "cc_default_flavor: %s is larger than cc_max_flavor (%s): a job that does not choose is refused", cc.DefaultFlavor, cc.MaxFlavor)...)
 	}
 	return out
 }

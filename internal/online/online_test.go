@@ -117,12 +117,13 @@ func TestEverythingIsWrong(t *testing.T) {
 	})
 }
 
-func TestFlavorsThatExcludeEachOther(t *testing.T) {
+func TestFlavorsThatNobodyGets(t *testing.T) {
 	in(t, func(_ *testing.T, w *world) {
 		rc := runner("a")
-		rc.Clever.DefaultFlavor, rc.Clever.MaxFlavor = "XL", "S"
+		rc.Clever.DefaultFlavor, rc.Clever.MaxFlavor, rc.Clever.AllowedFlavors = "XL", "S", []string{"XL", "4XL"}
 		got := w.check(file(rc))
-		w.want("a default beyond the limit", got[5:6], "wrong: cc_default_flavor: XL is larger than cc_max_flavor, S: no job without a wish could run")
+		w.want("beyond the limit, and nowhere", got[5:7], `wrong: cc_allowed_flavors: "4XL" is not available; choose one of XS`,
+			"warning: cc_default_flavor: XL is larger than cc_max_flavor (S): a job that does not choose is refused")
 	})
 }
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"heptapod-paas-runner/internal/api"
+)
+
+// A credential is shown when its end is near, or past.
+func TestStatusShowsCredentialsThatEnd(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	text := statusText(api.Status{At: now, Ready: true, Runners: []api.Runner{{Name: "clever", Credentials: []api.Credential{
+		{Tenant: "orga_later", EndsAt: now.Add(credentialSoon + time.Second)},
+		{Tenant: "orga_soon", EndsAt: now.Add(credentialSoon)},
+		{Tenant: "*", EndsAt: now.Add(-time.Hour)},
+	}}}})
+	for _, want := range []string{
+		"runner clever: the credential of orga_soon for the cloud ends at 2026-12-04T10:00:00Z\n",
+		"runner clever: the credential of * for the cloud ends at 2026-11-20T09:00:00Z\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "orga_later") {
+		t.Errorf("shown too early:\n%s", text)
+	}
+}
