@@ -20,7 +20,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return simulated(t).harness() })
+	cloudtest.Run(t, func(t *testing.T) cloudtest.Harness { return simulated(t, clever.Config{}, nil).harness() })
 }
 
 // world is a simulated platform on a simulated network.
@@ -31,7 +31,9 @@ type world struct {
 	prov   *clever.Provisioner
 }
 
-func simulated(t *testing.T) world {
+// simulated makes a world with a provisioner of that configuration. gate, if any, stands
+// before the platform.
+func simulated(t *testing.T, cfg clever.Config, gate func(http.Handler) http.Handler) world {
 	t.Helper()
 	network := memnet.New(memnet.Config{})
 	w := world{t: t, tasks: &tasks{ends: map[string]chan struct{}{}}}
@@ -41,7 +43,11 @@ func simulated(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &http.Server{Handler: w.server, ReadHeaderTimeout: time.Minute}
+	var handler http.Handler = w.server
+	if gate != nil {
+		handler = gate(handler)
+	}
+	web := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = web.Serve(listener) })
@@ -52,7 +58,8 @@ func simulated(t *testing.T) world {
 		network.Close()
 		running.Wait()
 	})
-	w.prov, err = clever.New(clever.Config{APIURL: "http://clever.test/v2"}, clever.Deps{Transport: network.Transport()})
+	cfg.APIURL = "http://clever.test/v2"
+	w.prov, err = clever.New(cfg, clever.Deps{Transport: network.Transport()})
 	if err != nil {
 		t.Fatal(err)
 	}
