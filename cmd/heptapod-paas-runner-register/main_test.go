@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +46,14 @@ func TestScripts(t *testing.T) {
 			"grown": grown,
 		},
 	})
+}
+
+// serve starts a simulated GitLab and names a file in a folder of its own.
+func serve(t *testing.T) (url, file string) {
+	t.Helper()
+	server := httptest.NewServer(gitlab.New(gitlab.Config{Seed: 1}))
+	t.Cleanup(server.Close)
+	return server.URL, filepath.Join(t.TempDir(), "paas.toml")
 }
 
 // exits CODE PROGRAM ARGS... runs the program and wants this exit code.

@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"heptapod-paas-runner/internal/config"
-	"heptapod-paas-runner/internal/sim/gitlab"
 )
 
 // terminal is a person at a terminal of the kernel's own, with the program in it.
@@ -145,13 +143,6 @@ func (p *terminal) echoes() bool {
 		p.t.Fatal(err, failed)
 	}
 	return state.Lflag&unix.ECHO != 0
-}
-
-func serve(t *testing.T) (url, file string) {
-	t.Helper()
-	server := httptest.NewServer(gitlab.New(gitlab.Config{Seed: 1}))
-	t.Cleanup(server.Close)
-	return server.URL, filepath.Join(t.TempDir(), "paas.toml")
 }
 
 // The whole conversation. Secrets are typed without being shown.

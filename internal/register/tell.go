@@ -65,7 +65,7 @@ func (r *Registrar) stateFolder(dir string) {
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		r.Console.Say("The folder of the state file, %s, is not there: make it, and writable for the service's user (StateDirectory= of systemd does both).", dir)
+		r.Console.Say("The folder of the state file, %s, is not there: make it, and writable for the service's user (StateDirectory= of systemd does both). Until then check refuses the file.", dir)
 	case !info.IsDir():
 		r.Console.Say("%s is no folder: no state file can be in it.", dir)
 	default:
