@@ -102,3 +102,28 @@ func TestCredentialsThatContradict(t *testing.T) {
 		}
 	}
 }
+
+// A runner that acts as one user for all needs to know whom for, and nothing more.
+func TestMissingAttributes(t *testing.T) {
+	t.Parallel()
+	many := "\ncc_multi_tenant = true\ncc_gitlab_namespace_attributes_token = \"n\"\ncc_orga_token_attribute = \"key\""
+	both := map[string]secret.String{"cc_orga_id": secret.New("o"), "key": secret.New("k"), "else": secret.New("e")}
+	for _, c := range []struct {
+		lines      string
+		attributes map[string]secret.String
+		want       []string
+	}{
+		{asOAuth, nil, []string{"cc_orga_id", "key"}},
+		{asOAuth, map[string]secret.String{"key": secret.New("k")}, []string{"cc_orga_id"}},
+		{asOAuth, map[string]secret.String{"cc_orga_id": secret.New("o"), "key": {}}, []string{"key"}},
+		{asOAuth, both, nil},
+		{asUser, nil, []string{"cc_orga_id"}},
+		{asUser, map[string]secret.String{"cc_orga_id": secret.New("o")}, nil},
+		{asUser, both, nil},
+	} {
+		got := mustRead(t, tokenless(c.lines+many)).Runners[0].Clever.MissingAttributes(c.attributes)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s with %v (-want +got):\n%s", c.lines, c.attributes, diff)
+		}
+	}
+}
