@@ -29,6 +29,7 @@ type watcher struct {
 	mu     sync.Mutex
 	faults []string
 	lies   lies
+	heard  func(*http.Request) // of all that the cloud is sent; nil = nobody listens
 }
 
 func newWatcher(w *world) *watcher { return &watcher{w: w} }
@@ -49,6 +50,9 @@ func (c *watcher) cloud(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodDelete {
 			c.checkOurs(r.URL.Path)
+		}
+		if c.heard != nil {
+			c.heard(r)
 		}
 		c.lies.answer(rw, r, next)
 		c.checkCeilings()

@@ -32,6 +32,7 @@ type town struct {
 	config  string
 	service *exec.Cmd
 	log     *os.File
+	port    string // that the service listens on, in some tests
 }
 
 func newTown(t *testing.T) *town {
