@@ -183,6 +183,22 @@ func (e *Engine) Listen(t testing.TB) net.Listener {
 	return l
 }
 
+// ListenPackets is Listen for UDP, on a port of choice.
+func (e *Engine) ListenPackets(t testing.TB, port string) net.PacketConn {
+	t.Helper()
+	address := net.JoinHostPort(e.Gateway(t), port)
+	var l net.PacketConn
+	err := e.inside(func() (err error) {
+		l, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", address)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("listen for packets on %s: %v", address, err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
 // Dial connects to an address as the engine's host sees it. The address is numeric.
 func (e *Engine) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
 	err = e.inside(func() (err error) {

@@ -35,6 +35,7 @@ type wish struct {
 	config   map[string]any // laid over the container
 	host     map[string]any // laid over its HostConfig
 	noSocket bool
+	url      string // of the coordinator, if not the place's
 }
 
 // instance is a container with relay and sub-runner, and the job that it is for.
@@ -116,7 +117,7 @@ func (i *instance) files(t *testing.T, payload []byte, o wish) []engine.File {
 	nonce := secret.New(i.key)
 	files, err := hostfile.Render(hostfile.Host{
 		Mode: hostfile.ModeRelay, MainImage: "runner:1", RelayImage: "relay:1", RunnerName: "the runner", Forward: forward,
-		Coordinator: i.url, CoordinatorURL: i.url, Payload: payload, JobID: i.job, Key: i.key,
+		Coordinator: cmp.Or(o.url, i.url), CoordinatorURL: i.url, Payload: payload, JobID: i.job, Key: i.key,
 		StandIn:     hostfile.StandIn(secret.New(gitlab.RunnerToken), nonce),
 		PrefixBytes: int64(len(managerLine)), PrefixCRC32: crc32.ChecksumIEEE([]byte(managerLine)),
 		AcquiredAt: time.Now(), Timeout: time.Hour, RelaySubnet: o.subnet,

@@ -35,6 +35,7 @@ func TestOnARealEngine(t *testing.T) {
 			"subnet":                    subnet,
 			"started elsewhere":         startedElsewhere,
 			"host network":              hostNetwork,
+			"coordinator by name":       coordinatorByName,
 			"hostname overridden":       hostnameOverridden,
 			"own id by control group":   idByControlGroup,
 			"own id by hostname":        idByHostname,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -164,20 +165,25 @@ func hostnameOverridden(t *testing.T, w *place) {
 }
 
 // hidden covers the files by whose mounts a container's id is known.
-func (w *place) hidden() []string {
+func (w *place) hidden(t *testing.T) []string {
+	t.Helper()
 	binds := []string{w.Socket + ":/var/run/docker.sock"}
 	for _, name := range []string{"hostname", "hosts", "resolv.conf"} {
-		binds = append(binds, filepath.Join("/etc", name)+":/etc/"+name)
+		path := filepath.Join(filepath.Dir(w.Socket), "own-"+name)
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		binds = append(binds, path+":/etc/"+name)
 	}
 	return binds
 }
 
 func idByControlGroup(t *testing.T, w *place) {
 	w.boot(t, trivial(), wish{
-		config: map[string]any{"Hostname": "of-the-platform"}, host: map[string]any{"Binds": w.hidden(), "CgroupnsMode": "host"},
+		config: map[string]any{"Hostname": "of-the-platform"}, host: map[string]any{"Binds": w.hidden(t), "CgroupnsMode": "host"},
 	}).succeed(t)
 }
 
 func idByHostname(t *testing.T, w *place) {
-	w.boot(t, trivial(), wish{host: map[string]any{"Binds": w.hidden(), "CgroupnsMode": "private"}}).succeed(t)
+	w.boot(t, trivial(), wish{host: map[string]any{"Binds": w.hidden(t), "CgroupnsMode": "private"}}).succeed(t)
 }

@@ -69,6 +69,7 @@ func newPlace(t *testing.T, p programs, o engine.Options) *place {
 	w.url = "http://" + l.Addr().String()
 	w.gitlab = gitlab.New(gitlab.Config{URL: w.url})
 	server := &http.Server{Handler: w}
+	server.SetKeepAlivesEnabled(false) // so that each call finds its way anew
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return w
