@@ -42,17 +42,15 @@ func (m *Manager) watchExpiry(ctx context.Context, r *runner) {
 			ends, said, err := prov.Expiry(ctx, of)
 			return func() {
 				e.busy, r.expiring = false, false
-				switch {
-				case e.of != of: // another credential by now: asked about again at once
-				case err != nil:
+				if err != nil {
 					m.log.Debug("when a credential ends can't be asked; trying again", "runner", r.cfg.Name, "tenant", e.name, "err", err)
 					e.failed(m, retryBase, tenantRetryCap, fleet.RetryAfterOf(err))
-				default:
-					if said { // one that has ended is not told about any more
-						e.ends = ends
-					}
-					m.expires(r, e)
+					return
 				}
+				if said { // one that has ended is not told about any more
+					e.ends = ends
+				}
+				m.expires(r, e)
 			}
 		})
 		return
@@ -78,30 +76,29 @@ func (m *Manager) expires(r *runner, e *expiry) {
 }
 
 // credentials gives those that a runner uses at the moment, in the order of the groups, each
-// with what is known of its end.
+// once and with what is known of its end.
 func (r *runner) credentials() []*expiry {
 	var out []*expiry
 	known := r.expiries
-	r.expiries = map[string]*expiry{}
-	use := func(group, name string, of cloud.Tenant) {
-		e := known[group]
+	r.expiries = map[cloud.Tenant]*expiry{}
+	use := func(name string, of cloud.Tenant) {
+		if r.expiries[of] != nil {
+			return // of another group too
+		}
+		e := known[of]
 		if e == nil {
-			e = &expiry{}
+			e = &expiry{of: of, name: name}
 		}
-		if e.of != of {
-			e.of, e.ends, e.next = of, time.Time{}, time.Time{}
-		}
-		e.name = name
-		r.expiries[group] = e
+		r.expiries[of] = e
 		out = append(out, e)
 	}
 	if r.cfg.Clever.Auth.OwnUser() {
-		use("", ownUser, cloud.Tenant{})
+		use(ownUser, cloud.Tenant{})
 		return out
 	}
 	for _, p := range r.purseList() {
 		if p.tenant.ID != "" && p.problem == "" {
-			use(p.group, p.tenant.ID, p.tenant)
+			use(p.tenant.ID, p.tenant)
 		}
 	}
 	return out

@@ -49,9 +49,9 @@ type runner struct {
 	discovery  lane
 	discovered bool // the tenants were looked for at least once
 
-	expiries   map[string]*expiry // of the credentials in use, by top-level group
-	expiring   bool               // one of them is being asked about
-	nextExpiry time.Time          // when they are looked through again
+	expiries   map[cloud.Tenant]*expiry // of the credentials in use
+	expiring   bool                     // one of them is being asked about
+	nextExpiry time.Time                // when they are looked through again
 }
 
 // listed tells whether all that may be ours was looked for at least once. A tenant whose
