@@ -120,7 +120,7 @@ func TestCredentialThatGoesOn(t *testing.T) {
 func TestCredentialIsReplaced(t *testing.T) {
 	alive(t, func(w *world) {
 		w.manyTenants()
-		w.attributes("again", "orga_two", "canary-token-two") // pays for two groups
+		w.attributes("zwei", "orga_two", "canary-token-two") // pays for two groups
 		w.queue(job("one/project", map[string]any{"virtual_seconds": 3600}), "success")
 		w.fault(cleverURL, map[string]any{"match": "GET /v2/self/tokens/current", "times": 2, "status": 503})
 		w.ends(time.Now().Add(24 * time.Hour).UnixMilli())
