@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -274,51 +272,5 @@ func TestAFileThatCanNotBeUsed(t *testing.T) {
 	b.refused("a folder", b.run(o), 1, "is a folder")
 	if b.called() != "" {
 		t.Errorf("called %s", b.called())
-	}
-}
-
-func TestTwins(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	b.write(strings.Replace(valid, "https://old.example.com", b.url, 1))
-	o := b.newFile()
-	o.Token, o.RegistrationToken = secret.New("glrt-old"), secret.String{}
-	b.refused("the same token", b.run(o), 3, "the new [[runners]] section: token: the section in line 7 has the same token and URL")
-	if b.called() != "" {
-		t.Errorf("called %s", b.called())
-	}
-	o.Token, o.Name = secret.New("glrt-other"), "old"
-	got := b.run(o)
-	b.good(got)
-	if !strings.Contains(got.say, "the section in line 7 has the same name") {
-		t.Errorf("no warning: %s", got.say)
-	}
-}
-
-func TestManyRegisterAtOnce(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	const many = 6
-	var work sync.WaitGroup
-	results := make([]outcome, many)
-	for i := range many {
-		work.Go(func() {
-			o := b.newFile()
-			o.Name = fmt.Sprint("runner", i)
-			results[i] = b.run(o)
-		})
-	}
-	work.Wait()
-	for _, got := range results {
-		b.good(got)
-	}
-	cfg := b.load()
-	var names []string
-	for _, rc := range cfg.Runners {
-		names = append(names, rc.Name)
-	}
-	slices.Sort(names)
-	if fmt.Sprint(names) != "[runner0 runner1 runner2 runner3 runner4 runner5]" || len(b.runners()) != many {
-		t.Errorf("%v; at the coordinator %v", names, b.runners())
 	}
 }
