@@ -3,6 +3,7 @@
 package enginetest
 
 import (
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,16 @@ import (
 	"heptapod-paas-runner/internal/engine"
 	"heptapod-paas-runner/internal/sim/gitlab"
 )
+
+// TestMain lets more tests run at a time than there are processors: they wait for
+// containers, most of the time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // programs are those that the images are made of.
 type programs struct {
