@@ -195,7 +195,7 @@ func (w *world) beginFate(f *fate) {
 	w.watch.ledger.Store(ledger)
 	go func() {
 		defer close(l.ended)
-		err := pystate.Settle(ctx, ledger, w.current().Runners, time.Now(), w.logger())
+		err := pystate.Settle(context.WithoutCancel(ctx), ledger, w.current().Runners, time.Now(), w.logger())
 		if err == nil {
 			err = l.manager.Run(ctx)
 		}

@@ -124,6 +124,10 @@ func (m *Manager) takeDown(ctx context.Context, vm *machine) {
 		}
 	case fleet.InstanceDeleting:
 		m.destroy(ctx, vm)
+	case fleet.InstanceKept:
+		if vm.missing >= missedLists { // somebody has deleted it
+			m.checkMissing(ctx, vm)
+		}
 	}
 }
 

@@ -62,6 +62,7 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 			m.log.Error("a job in the ledger belongs to a runner that is not configured", "runner", rec.Runner, "job", rec.ID)
 			continue
 		}
+		m.launchedAt(rec.LaunchingAt)
 		j := &job{rec: rec, runner: r, touched: time.Now().Add(-touchEvery)}
 		j.status.next = time.Now().Add(m.jitter(time.Second))
 		m.jobs[rec.JobID] = j
@@ -73,6 +74,7 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 			m.log.Error("an instance in the ledger belongs to a runner that is not configured: it is not touched", "runner", rec.Runner, "instance", rec.Key)
 			continue
 		}
+		m.launchedAt(rec.IntendedAt)
 		vm := &machine{rec: rec, runner: r, job: m.jobs[rec.Job]}
 		if vm.job != nil {
 			vm.job.vm = vm
@@ -80,6 +82,14 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 		m.machines[rec.Key] = vm
 	}
 	m.settleRecords()
+}
+
+// launchedAt takes a launch of an earlier life of this process, from which the next one
+// has to keep its distance.
+func (m *Manager) launchedAt(at time.Time) {
+	if at.After(m.lastLaunch) && !at.After(m.started) {
+		m.lastLaunch = at
+	}
 }
 
 // settleRecords looks after jobs whose instance was confirmed absent before the restart.

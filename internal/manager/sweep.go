@@ -162,8 +162,8 @@ func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 func (m *Manager) notShown(ctx context.Context, r *runner, p *purse, begun time.Time, shown map[string]bool) {
 	lost := 0
 	for _, vm := range m.machines {
-		if vm.runner == r && vm.rec.Namespace == p.group && vm.shouldShow(begun) && !shown[vm.rec.Key] {
-			lost++
+		if vm.runner == r && vm.rec.Namespace == p.group && vm.shouldShow(begun) && !shown[vm.rec.Key] && vm.rec.State != fleet.InstanceKept {
+			lost++ // what is kept, people delete by hand
 		}
 	}
 	if lost >= emptySuspicious && len(shown) == 0 {
@@ -211,6 +211,7 @@ func (m *Manager) checkEnded(ctx context.Context, vm *machine) {
 
 // shouldShow tells whether a list begun then has to show the instance.
 func (vm *machine) shouldShow(begun time.Time) bool {
-	return (vm.rec.State == fleet.InstanceCreated || vm.rec.State == fleet.InstanceStarted) && !vm.foreignMade() &&
+	exists := vm.rec.State == fleet.InstanceCreated || vm.rec.State == fleet.InstanceStarted || vm.rec.State == fleet.InstanceKept
+	return exists && !vm.foreignMade() &&
 		!vm.rec.CreatedAt.IsZero() && begun.Sub(vm.rec.CreatedAt) > vm.runner.prov.Describe().Settle
 }
