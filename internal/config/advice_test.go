@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -53,12 +54,19 @@ func TestAdvice(t *testing.T) {
 			"f:13: cc_extra_env: CC_ENABLE_HEPTAPOD_RUNNER is \"False\": Clever Cloud needs it for now"},
 		{"keys without effect", "paas_log_statistics = false\n" + above("heptapod_paas_runner_helper_image = \"x\""),
 			"f:1: paas_log_statistics: accepted, without effect: /metrics and status tell more\nf:14: heptapod_paas_runner_helper_image: accepted, without effect: there is no helper service on the instances"},
+		{"what docker+machine leaves behind", head + section + "[runners.machine]\nMachineOptions = [\"x-secret-key=CANARY\"]\n[runners.autoscaler.plugin_config]\ntoken = \"CANARY\"\n",
+			"f:15: machine: is left out of what instances are given: it is for the executors docker+machine and docker-autoscaler, and may hold credentials; remove it\n" +
+				"f:17: autoscaler: is left out of what instances are given: it is for the executors docker+machine and docker-autoscaler, and may hold credentials; remove it"},
 		{"two executors", head + section + "[[runners]]\nname = \"b\"\nurl = \"https://h.example\"\ntoken = \"u\"\nexecutor = \"local-docker\"\n",
 			"local-docker beside clever-docker in line 6: their weights can't be compared, and one quota holds for both; run two services"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := strings.Join(mustRead(t, c.text).Warnings, "\n")
+			cfg := mustRead(t, c.text)
+			if strings.Contains(fmt.Sprint(cfg.Runners[0].Forward), "CANARY") {
+				t.Error("a credential travels")
+			}
+			got := strings.Join(cfg.Warnings, "\n")
 			if c.name == "two executors" { // among other things
 				if !strings.Contains(got, c.want) {
 					t.Errorf("got %s", got)

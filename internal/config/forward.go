@@ -40,10 +40,19 @@ func (f *file) forward(r *reader, rc Runner) map[string]any {
 
 // travels tells whether a key of a section is for the sub-runner too.
 func travels(key string) bool {
+	if ofOtherExecutors(key) {
+		return false
+	}
 	if !ours(key) {
 		return true
 	}
 	return slices.ContainsFunc(Keys(), func(k Key) bool { return k.Section == secRunner && k.Name == key && k.Forwarded })
+}
+
+// ofOtherExecutors tells the tables of executors that make machines themselves. The
+// sub-runner has no use for them, and they may hold a cloud's credentials.
+func ofOtherExecutors(key string) bool {
+	return strings.EqualFold(key, "machine") || strings.EqualFold(key, "autoscaler")
 }
 
 // openSecretIn finds out whether what is forwarded holds a secret, by the keys' names.

@@ -56,6 +56,8 @@ func (r *reader) unknownOfRunner() {
 		known := slices.Contains(names(secRunner), key)
 		theirs := slices.Contains(foreignRunnerKeys(), key)
 		switch {
+		case ofOtherExecutors(key):
+			r.warn(key, "is left out of what instances are given: it is for the executors docker+machine and docker-autoscaler, and may hold credentials; remove it")
 		case r.taken[key], known, theirs:
 		case ours(key):
 			r.unknown(key)

@@ -60,11 +60,13 @@ func replaced() []string {
 	}
 }
 
-// ownKeys are the keys of this program that have no prefix of ours.
+// ownKeys are the keys of this program that have no prefix of ours, and others that the
+// sub-runner has no use for.
 func ownKeys() []string {
 	return []string{
 		"sub_runner", "admission", "job_trace_watch",
 		"heptapod_runner_main_image", "heptapod_paas_runner_helper_image",
+		"machine", "autoscaler", // of executors that make machines: they may hold a cloud's credentials
 	}
 }
 
