@@ -20,6 +20,7 @@ import (
 	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/hostfile"
+	"heptapod-paas-runner/internal/manager"
 	"heptapod-paas-runner/internal/pystate"
 	"heptapod-paas-runner/internal/secret"
 	"heptapod-paas-runner/internal/sim/clever"
@@ -226,7 +227,11 @@ func TestPythonStateIsTakenOver(t *testing.T) {
 			w.t.Errorf("the weight of what the Python program made is not counted: %s", s.Weight)
 		}
 		time.Sleep(20 * time.Second)
+		w.wantVerdict(fleet.PythonKey(w.marks[0], 100007), "nobody needs it, and it may not exist: being looked for", true)
 		s := w.life.manager.Status()
+		if i := slices.IndexFunc(s.Jobs, func(j manager.JobStatus) bool { return j.ID == 100007 }); i < 0 || !strings.HasPrefix(s.Jobs[i].WaitsFor, "an instance that the Python program may have made") {
+			w.t.Errorf("the wait is not explained: %+v", s.Jobs)
+		}
 		running := slices.IndexFunc(s.Instances, func(i fleet.Instance) bool { return i.Job.ID == 100001 })
 		if running < 0 || s.Instances[running].Flavor != "M" || s.Instances[running].Tenant != clever.FirstOrganisation {
 			w.t.Errorf("status: %+v", s.Instances)

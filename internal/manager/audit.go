@@ -105,6 +105,8 @@ func recordedEntry(vm *machine, shown map[string]cloud.Sighting) AuditEntry {
 	case vm.alarmed:
 		e.Verdict, e.Explained = fmt.Sprintf("resists its deletion since %s (%d attempts): %s",
 			round(time.Since(vm.rec.DeletingAt)), vm.rec.Destroys, vm.lastText), false
+	case vm.rec.State == fleet.InstanceUnknown:
+		e.Verdict = "nobody needs it, and it may not exist: being looked for"
 	default:
 		e.Verdict = "being deleted"
 	}

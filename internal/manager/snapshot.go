@@ -126,6 +126,9 @@ func jobStatus(j *job) JobStatus {
 	if j.vm != nil {
 		out.Instance = j.vm.rec.Key
 	}
+	if j.rec.State == fleet.JobAcquired && j.vm != nil && j.vm.rec.State != fleet.InstanceGone {
+		out.WaitsFor, out.WaitSince = "an instance that the Python program may have made for it, and that goes first", j.rec.AcquiredAt
+	}
 	if j.rec.State == fleet.JobWaiting && !j.wait.OK() {
 		out.WaitsFor, out.WaitSince = j.wait.String(), j.waitFrom
 	}
