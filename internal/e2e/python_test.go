@@ -373,3 +373,43 @@ func TestPythonStateOfManyTenants(t *testing.T) {
 		}
 	}, func(w *world) { w.noTokens() })
 }
+
+// A job that the state says was not launched, though its application is there and was
+// pushed to: it may have begun, so it is never begun a second time.
+func TestPythonLaunchedMoreThanItWrote(t *testing.T) {
+	run(t, func(w *world) {
+		p := w.python()
+		job := p.acquire(map[string]any{"script": []string{"true"}, "virtual_seconds": 3000}, "failed")
+		p.push(job, p.create(job.ID))
+		p.pend(job, nil)
+		time.Sleep(time.Minute)
+		p.stop()
+	}, func(w *world) {
+		if apps := w.clever.Applications(); len(apps) != 1 {
+			w.t.Errorf("it was launched again: %+v", apps)
+		}
+		if trace := w.simJob(w.orders[0].id).Trace; !strings.Contains(trace, "was exchanged while the job was being started") {
+			w.t.Errorf("the user is told:\n%s", trace)
+		}
+	})
+}
+
+// The machine of a taken over job dies: lists show it, and the job ends.
+func TestPythonMachineDies(t *testing.T) {
+	run(t, func(w *world) {
+		p := w.python()
+		job := p.acquire(map[string]any{"script": []string{"true"}, "virtual_seconds": 3000}, "failed")
+		app := p.create(job.ID)
+		p.push(job, app)
+		p.put("launched", p.handle(job.ID, job.Token, p.resource(app, true)))
+		time.Sleep(time.Minute)
+		p.stop()
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.bench.kill(0)
+		time.Sleep(5 * time.Minute)
+		if j := w.simJob(job.ID); j.Status != "failed" || j.FailureReason != "runner_system_failure" {
+			w.t.Errorf("five minutes later the job is %s (%s)", j.Status, j.FailureReason)
+		}
+	}, nil)
+}

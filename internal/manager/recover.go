@@ -62,7 +62,6 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 			m.log.Error("a job in the ledger belongs to a runner that is not configured", "runner", rec.Runner, "job", rec.ID)
 			continue
 		}
-		m.launchedAt(rec.LaunchingAt)
 		j := &job{rec: rec, runner: r, touched: time.Now().Add(-touchEvery)}
 		j.status.next = time.Now().Add(m.jitter(time.Second))
 		m.jobs[rec.JobID] = j

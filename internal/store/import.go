@@ -196,11 +196,7 @@ func (s *Store) fill(ctx context.Context, db *sql.DB, path, release string, chan
 	if err := s.pass("import/empty"); err != nil {
 		return err
 	}
-	fresh := &Store{path: path, hook: s.hook, db: db}
-	if err := fresh.Commit(ctx, change); err != nil {
-		return err
-	}
-	return fresh.emptyLog(ctx)
+	return (&Store{path: path, hook: s.hook, db: db}).Commit(ctx, change)
 }
 
 func removeLedger(path string) error {
