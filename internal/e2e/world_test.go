@@ -182,7 +182,10 @@ func (w *world) beginFate(f *fate) {
 		Transport: &wire{fate: l.fate, refuse: &w.refuse, seed: w.seed, calls: map[string]int{}, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
 	}
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
-	l.manager, err = manager.New(w.current(), manager.Deps{
+	w.lifeMu.Lock()
+	cfg := w.current() // an operator may change it at this moment
+	w.lifeMu.Unlock()
+	l.manager, err = manager.New(cfg, manager.Deps{
 		Ledger: ledger, Log: w.logger(), Version: "test", Coordinator: clients.Coordinator, Provisioner: clients.Provisioner,
 		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives),
 	})
@@ -195,7 +198,7 @@ func (w *world) beginFate(f *fate) {
 	w.watch.ledger.Store(ledger)
 	go func() {
 		defer close(l.ended)
-		err := pystate.Settle(context.WithoutCancel(ctx), ledger, w.current().Runners, time.Now(), w.logger())
+		err := pystate.Settle(context.WithoutCancel(ctx), ledger, cfg.Runners, time.Now(), w.logger())
 		if err == nil {
 			err = l.manager.Run(ctx)
 		}
