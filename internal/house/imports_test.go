@@ -57,10 +57,11 @@ var rules = []rule{
 	{"internal/sim/*", []string{"internal/fleet", "internal/sim/*"}, "an independent reading of each protocol, or a misreading cancels itself out"},
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
 	{"internal/demo", nil, "sees what a user sees: processes and HTTP"},
+	{"internal/notify", nil, "a datagram to the service manager, whatever the service is"},
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
 	{"internal/house", nil, "tests only"},
 	{"cmd/paas-relay", []string{"internal/relay"}, "travels to every instance: the standard library only"},
-	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/online", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
+	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/online", "internal/notify", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
 }
 
 // testOnly are rooms that only tests may import.
