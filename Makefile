@@ -3,7 +3,7 @@
 # make demo        build, and see the whole system at work on this computer; ARGS=--keep
 # make test        all tests, with the race detector; installs what they need, as root
 # make test-short  the quick ones; needs nothing but Go
-# make simulate    random histories with crashes and faults: SEED=1 RUNS=1000
+# make simulate    random histories with crashes and faults: SEED=1 RUNS=1000 SIM_BREAK=
 # make lint        the linter, in the version that tools.mod pins
 # make help        everything else
 
@@ -43,15 +43,17 @@ test:
 	@./.ci/need bash git gcc dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
 	$(GO) test -race -shuffle=on ./...
 
-# Random plans with faults and crashes in simulated time, each from its seed.
+# Random plans with faults and crashes in simulated time, each from its seed. SIM_BREAK
+# switches on one of the mistakes that `go run ./internal/e2e/broken -list` tells of.
 SEED ?= 1
 RUNS ?= 1000
 
 .PHONY: simulate
 simulate:
 	@mkdir -p bin
-	$(GO) test -c -o bin/simulate ./internal/e2e
-	@if [ "$(RUNS)" != 0 ]; then cd internal/e2e && SEED=$(SEED) RUNS=$(RUNS) ../../bin/simulate -test.run 'TestSimulate$$' -test.timeout 0; fi
+	@names=$$($(GO) run ./internal/e2e/broken bin/.broken) && \
+		$(GO) test -c -overlay bin/.broken/overlay.json -ldflags "-X heptapod-paas-runner/internal/e2e.breakable=$$names" -o bin/simulate ./internal/e2e
+	@if [ "$(RUNS)" != 0 ]; then SEED=$(SEED) RUNS=$(RUNS) bin/simulate; fi
 
 .PHONY: test-short
 test-short:

@@ -179,3 +179,6 @@ func mustJob(id int64, token secret.String) error {
 	}
 	return nil
 }
+
+// SystemID is the persistent name of this manager, under which the coordinator knows it.
+func (c *Client) SystemID() string { return c.systemID }

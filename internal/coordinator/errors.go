@@ -3,6 +3,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/tls"
 	"encoding/json"
@@ -33,7 +34,7 @@ type StatusError struct {
 	JobStatus string // the answer's Job-Status, "" if it had none
 	Message   string // the coordinator's own words, shortened
 	RequestID string // the answer's X-Request-Id, to be found in the coordinator's log
-	Foreign   bool   // an HTML page: not an answer of the coordinator
+	Foreign   bool   // a page or plain text: not an answer of the coordinator
 }
 
 // Error implements error.
@@ -163,7 +164,7 @@ func (in call) refused(a *answer) error {
 		Method: in.method, Path: apiPrefix + in.path, Status: a.status,
 		JobStatus: jobStatus(a.header), RequestID: requestID(a.header),
 	}
-	e.Foreign = a.html() && e.JobStatus == ""
+	e.Foreign = e.JobStatus == "" && (a.html() || a.status == http.StatusNotFound && a.notJSON())
 	e.Message = in.scrub(a.message())
 	class := in.class(a.status)
 	if e.Foreign && class == fleet.Permanent && a.status >= 400 {
@@ -184,6 +185,13 @@ func (in call) class(status int) fleet.Class {
 		return fleet.Transient
 	}
 	return fleet.Unknown // a 5xx may come from a proxy after the job was granted
+}
+
+// notJSON tells whether the answer has a body that no coordinator sends with a refusal:
+// those are JSON objects (gitlab-runner-api.md section 2).
+func (a *answer) notJSON() bool {
+	body := bytes.TrimSpace(a.body)
+	return len(body) > 0 && body[0] != '{'
 }
 
 func (a *answer) html() bool {

@@ -112,10 +112,13 @@ func drawLie(t *rapid.T) deed {
 	}
 	return rapid.SampledFrom([]deed{
 		stale(20 * time.Second), stale(45 * time.Second), stale(5 * time.Minute),
+		{at: at, name: "cut after: POST /git/*/git-receive-pack", do: func(w *world) {
+			w.fault(cleverURL, map[string]any{"match": "POST /git/*/git-receive-pack", "drop": "after", "times": n})
+		}},
 		{at: at, name: "done but says 503: create", do: func(w *world) { w.watch.lies.set(sayBusy, n) }},
 		{at: at, name: "done but says refused: create", lenient: true, do: func(w *world) { w.watch.lies.set(sayRefused, n) }},
 		{at: at, name: "done twice: create", lenient: true, do: func(w *world) { w.watch.lies.set(doTwice, n) }},
-		{at: at, name: "accepted, not done: delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
+		{at: at, name: ignoreDelete + ": delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
 		{at: at, name: "says busy but done: delete", do: func(w *world) { w.watch.lies.set(deleteBusy, n) }},
 	}).Draw(t, "lie")
 }
@@ -150,6 +153,30 @@ func drawOperator(t *rapid.T) deed {
 		}},
 		{at: at, name: "reload: nothing changed", gentle: true, do: func(w *world) { w.reloadNow(func(*config.Config) {}) }},
 		{at: at, name: "audit: released", gentle: true, do: func(w *world) { w.release() }},
+		{
+			at: at, name: "planted: a dozen under our keys", do: func(w *world) { w.plant() },
+			until: at + 25*time.Minute, undo: func(w *world) { w.clear() },
+		},
+		{
+			at: at, name: otherOrganisation, do: func(w *world) { w.swapTenants(true) },
+			until: at + 10*time.Minute, undo: func(w *world) { w.swapTenants(false) },
+		},
 		{at: at, name: "foreign: look-alikes", gentle: true, do: func(w *world) { w.lookAlikes() }},
 	}).Draw(t, "operator")
+}
+
+const otherOrganisation = "attributes: another organisation"
+
+// swapTenants lets group one belong to the other organisation for a while.
+func (w *world) swapTenants(on bool) {
+	if !w.cfg.Runners[0].Clever.MultiTenant {
+		return
+	}
+	for _, place := range w.places {
+		if on {
+			w.attributesAt(place, "one", "orga_two", "canary-token-two")
+			continue
+		}
+		w.attributesAt(place, "one", "orga_one", "canary-token-one")
+	}
 }

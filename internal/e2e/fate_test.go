@@ -30,7 +30,8 @@ type fate struct {
 	trail  *[]string // of all lives of a world
 	kill   context.CancelFunc
 	dead   bool
-	cut    string       // the point at which the power was cut
+	cut    string // the point at which the power was cut
+	cutAt  time.Time
 	full   *atomic.Bool // the ledger's disk has no space left
 }
 
@@ -51,7 +52,7 @@ func (f *fate) Point(name string) error {
 	if full != f.target && f.count != f.after {
 		return nil
 	}
-	f.dead, f.cut = true, name
+	f.dead, f.cut, f.cutAt = true, name, time.Now()
 	f.kill()
 	return errPower
 }
@@ -59,43 +60,60 @@ func (f *fate) Point(name string) error {
 // wire is the life's way to the network; each call has a crash point before it is sent
 // and one after it took effect.
 type wire struct {
-	fate   *fate
-	refuse *atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
-	seed   uint64
-	next   http.RoundTripper
+	fate    *fate
+	granted func()
+	refuse  *atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
+	seed    uint64
+	who     string // whose calls these are
+	next    http.RoundTripper
 
 	mu    sync.Mutex
 	calls map[string]int
 }
 
-// pause puts the beginning of a call at an instant of its own: the goroutine that owns
-// the state goes on at the instant at which it hands a call out.
-func (w *wire) pause(name string) {
+// pause puts the beginning and the end of a call at instants of their own: the goroutine
+// that owns the state goes on at the instant at which it hands a call out.
+func (w *wire) pause(name string) (call string) {
 	w.mu.Lock()
 	w.calls[name]++
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s %d", w.seed, name, w.calls[name])
+	call = fmt.Sprintf("%s %s %d", w.who, name, w.calls[name])
 	w.mu.Unlock()
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", w.seed, call)
 	time.Sleep(time.Microsecond + time.Duration(h.Sum64()%uint64(time.Millisecond)))
+	return call
 }
+
+// callHeader names a call, so that its way through the network takes a time that does not
+// depend on what else is under way.
+const callHeader = "X-Test-Call"
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	name := callName(r)
-	w.pause(name)
+	if w.who != "clever" {
+		name += " by runner " + w.who // so that calls of two runners at one instant have an order
+	}
+	call := w.pause(name)
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
 	}
 	if w.refuse.Load() && strings.HasPrefix(r.URL.Path, "/api/v4/") {
 		return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
 	}
+	r = r.Clone(r.Context())
+	r.Header.Set(callHeader, call)
 	answer, err := w.next.RoundTrip(r)
+	w.pause(name + " answered") // one change, or one time limit, may end several calls at one instant
 	if err != nil {
 		return nil, err
 	}
 	if err := w.fate.Point(name + "/after"); err != nil {
 		_ = answer.Body.Close()
 		return nil, err
+	}
+	if answer.StatusCode == http.StatusCreated && strings.HasSuffix(r.URL.Path, "/jobs/request") {
+		w.granted()
 	}
 	return answer, nil
 }

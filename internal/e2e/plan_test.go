@@ -81,10 +81,33 @@ func plans() *rapid.Generator[plan] {
 		for range rapid.IntRange(0, 5).Draw(t, "deaths") {
 			p.deaths = append(p.deaths, drawDeath(t))
 		}
+		p.apart()
 		slices.SortStableFunc(p.deeds, func(a, b deed) int { return int(a.at - b.at) })
 		slices.SortStableFunc(p.jobs, func(a, b planned) int { return int(a.at - b.at) })
 		return p
 	})
+}
+
+// apart gives everything an instant of its own, so that nothing depends on which of two
+// goroutines wakes first.
+func (p *plan) apart() {
+	instant := time.Duration(0)
+	next := func() time.Duration {
+		instant += 1013 * time.Microsecond
+		return instant
+	}
+	for i := range p.jobs {
+		p.jobs[i].at += next()
+		if p.jobs[i].cancel > 0 {
+			p.jobs[i].cancel += next()
+		}
+	}
+	for i := range p.deeds {
+		p.deeds[i].at += next()
+		if p.deeds[i].undo != nil {
+			p.deeds[i].until += next()
+		}
+	}
 }
 
 // within draws a time up to d, at a millisecond of its own.

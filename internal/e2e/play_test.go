@@ -40,9 +40,13 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		w := newWorld(t, seed)
 		defer w.close()
 		w.shape(p.layout)
+		w.calm = p.calm()
+		w.longOutage = slices.ContainsFunc(p.deeds, func(d deed) bool {
+			return d.until-d.at > 20*time.Minute || strings.HasPrefix(d.name, ignoreDelete) || d.name == otherOrganisation // a job's instance goes before its end is reported
+		})
 		w.lenient = slices.ContainsFunc(p.deeds, func(d deed) bool { return d.lenient })
 		for _, j := range p.jobs {
-			w.done.Go(func() { w.userQueues(j, p.calm()) })
+			w.done.Go(func() { w.userQueues(j, w.calm) })
 		}
 		for _, d := range p.deeds {
 			w.done.Go(func() {
@@ -59,6 +63,15 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		}
 		w.begin("")
 		time.Sleep(w.planned(p)) // until all that was planned has happened
+		if slices.ContainsFunc(p.deeds, func(d deed) bool { return d.name == otherOrganisation }) {
+			// What was made while the group belonged to the other organisation goes when it
+			// belongs to it again, and not before.
+			w.swapTenants(true)
+			time.Sleep(20 * time.Minute)
+			w.swapTenants(false)
+			time.Sleep(10 * time.Minute)
+			w.release() // it was blown for the other account
+		}
 		if !w.quiet(patience) {
 			h.wrong = append(h.wrong, fmt.Sprintf("not quiet: %+v", w.life.manager.Status()))
 		}
@@ -134,6 +147,7 @@ func (w *world) die(d death) (cut []string) {
 	w.end()
 	if f.cut != "" {
 		cut = append(cut, f.cut)
+		w.cuts = append(w.cuts, powerCut{f.cutAt, f.cut})
 	}
 	if d.forget {
 		w.lose()
@@ -148,6 +162,7 @@ func (w *world) die(d death) (cut []string) {
 // lose removes the ledger between two lives.
 func (w *world) lose() {
 	w.forgot = true
+	w.losses++
 	files, err := filepath.Glob(w.cfg.StateFile + "*")
 	if err != nil {
 		w.t.Fatal(err)
@@ -211,6 +226,7 @@ func (w *world) release() {
 	w.lifeMu.Lock()
 	defer w.lifeMu.Unlock()
 	if w.life != nil {
+		w.releases.Add(1)
 		_ = w.life.manager.ReleaseFuse() // there may be nothing to release, and nobody to do it
 	}
 }
@@ -236,20 +252,27 @@ func (w *world) vanish(which int) {
 	if len(alive) == 0 {
 		return
 	}
-	app := alive[which%len(alive)]
+	w.removeByHand(alive[which%len(alive)])
+}
+
+// removeByHand deletes an application without a word to the service.
+func (w *world) removeByHand(app clever.Application) {
 	token := map[string]string{clever.FirstOrganisation: clever.FirstToken}[app.Organisation]
 	if token == "" {
 		token = "canary-token-" + strings.TrimPrefix(app.Organisation, "orga_")
 	}
-	r, err := http.NewRequest(http.MethodDelete, "/v2/organisations/"+app.Organisation+"/applications/"+app.ID, nil)
-	if err != nil {
-		w.t.Error(err)
-		return
+	for range 20 { // a mishap may be in the way of people too
+		r, err := http.NewRequest(http.MethodDelete, "/v2/organisations/"+app.Organisation+"/applications/"+app.ID, nil)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		r.Header.Set("Authorization", "token "+token)
+		if got := perform(r, w.clever); got.Code == http.StatusOK || got.Code == http.StatusNotFound {
+			return
+		}
 	}
-	r.Header.Set("Authorization", "token "+token)
-	if got := perform(r, w.clever); got.Code != http.StatusOK {
-		w.t.Errorf("delete %s: %d", app.Name, got.Code)
-	}
+	w.t.Errorf("%s can't be deleted by hand", app.Name)
 }
 
 // loseTrace lets the coordinator forget half of what a running job's trace holds.

@@ -46,8 +46,8 @@ type played struct {
 
 // Random plans, each from its seed, played by one process for each core: a bubble's
 // goroutines take turns, so that a second core only makes them wait for each other. SEED
-// is the first one and RUNS how many; `make simulate` sets them. With TWICE=1 each plan is
-// played twice and the histories are compared.
+// is the first one and RUNS how many; `make simulate` sets them. With TWICE=1, and without
+// RUNS, each plan is played twice and the histories are compared.
 func TestSimulate(t *testing.T) {
 	if shard := os.Getenv(shardVariable); shard != "" {
 		work(t, shard)
@@ -57,6 +57,7 @@ func TestSimulate(t *testing.T) {
 	if testing.Short() {
 		runs = min(runs, 10)
 	}
+	checkBreak(t)
 	s := &summary{begun: time.Now(), runs: runs, points: map[string]bool{}, cuts: map[string]bool{}, deeds: map[string]bool{}}
 	workers := min(runtime.NumCPU(), runs)
 	var group sync.WaitGroup
@@ -65,7 +66,7 @@ func TestSimulate(t *testing.T) {
 		group.Go(func() { s.follow(t, fmt.Sprintf("%d %d %d", first+k, workers, share)) })
 	}
 	group.Wait()
-	if s.done != runs {
+	if s.done != runs && !s.caught {
 		t.Errorf("%d of %d runs were played", s.done, runs)
 	}
 }
@@ -77,11 +78,26 @@ func work(t *testing.T, shard string) {
 		t.Fatalf("%s=%q: %v", shardVariable, shard, err)
 	}
 	for i := range runs {
-		line, err := json.Marshal(playSeed(t, first+i*step))
+		p := playSeed(t, first+i*step)
+		line, err := json.Marshal(p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		fmt.Printf("\n%s%s\n", playedMark, line)
+		if len(p.Wrong) > 0 && os.Getenv("SIM_BREAK") != "" {
+			return // the variant is caught: that is all there is to learn
+		}
+	}
+}
+
+// breakable names the broken variants that are built in, with commas between: see package
+// broken. `make simulate` sets it.
+var breakable string
+
+func checkBreak(t *testing.T) {
+	name := os.Getenv("SIM_BREAK")
+	if name != "" && !slices.Contains(strings.Split(breakable, ","), name) {
+		t.Fatalf("SIM_BREAK=%q: found no such variant in this build; make simulate builds with %q", name, breakable)
 	}
 }
 
@@ -91,7 +107,7 @@ func playSeed(t *testing.T, seed int) played {
 	p := plans().Example(seed)
 	h := p.play(t, uint64(seed))
 	out := played{Seed: seed, Lives: len(p.deaths) + 1, Wrong: h.wrong}
-	if os.Getenv("TWICE") == "1" {
+	if twice() {
 		if again := p.play(t, uint64(seed)); !slices.Equal(h.trail, again.trail) {
 			out.Wrong = append(out.Wrong, "the same seed gave two histories: "+firstDifference(h.trail, again.trail))
 		}
@@ -101,15 +117,16 @@ func playSeed(t *testing.T, seed int) played {
 		out.Deeds = append(out.Deeds, kind)
 	}
 	for _, line := range h.trail {
-		_, name, _ := strings.Cut(line, " ")
-		out.Points = append(out.Points, pointKind(name))
+		if _, name, _ := strings.Cut(line, " "); !strings.HasPrefix(name, "life ") {
+			out.Points = append(out.Points, pointKind(name))
+		}
 	}
 	for _, name := range h.cuts {
 		out.Cuts = append(out.Cuts, pointKind(name))
 	}
 	slices.Sort(out.Points)
 	out.Points = slices.Compact(out.Points)
-	if len(out.Wrong) > 0 {
+	if len(out.Wrong) > 0 && os.Getenv("SIM_BREAK") == "" {
 		small, became := p.shrink(t, uint64(seed), h)
 		out.Wrong = append(out.Wrong, became.wrong...)
 		out.Plan, out.Log = small.describe(), became.log
@@ -117,9 +134,13 @@ func playSeed(t *testing.T, seed int) played {
 	return out
 }
 
+// twice tells whether each plan is played twice: when asked for, and in the suite.
+func twice() bool { return os.Getenv("TWICE") == "1" || os.Getenv("RUNS") == "" }
+
 // pointKind is a crash point's name without what differs from job to job.
 func pointKind(name string) string {
-	return jobNumber.ReplaceAllString(occurrence.ReplaceAllString(name, ""), "N")
+	name = strings.Replace(occurrence.ReplaceAllString(name, ""), " by runner second", "", 1)
+	return jobNumber.ReplaceAllString(name, "N")
 }
 
 // shrink leaves out of a plan what its failure does not need.
@@ -152,6 +173,7 @@ type summary struct {
 
 	mu                  sync.Mutex
 	done, lives         int
+	caught              bool // a broken variant was; the workers may stop
 	points, cuts, deeds map[string]bool
 }
 
@@ -179,7 +201,10 @@ func (s *summary) follow(t *testing.T, shard string) {
 		return
 	}
 	rest := s.read(t, out)
-	if err := cmd.Wait(); err != nil {
+	if s.isCaught() {
+		_ = cmd.Process.Kill()
+	}
+	if err := cmd.Wait(); err != nil && !s.isCaught() {
 		t.Errorf("worker %s: %v\n%s\n%s", shard, err, rest, &complaints)
 	}
 }
@@ -201,8 +226,17 @@ func (s *summary) read(t *testing.T, out io.Reader) string {
 			continue
 		}
 		s.take(t, p)
+		if s.isCaught() {
+			return ""
+		}
 	}
 	return rest.String()
+}
+
+func (s *summary) isCaught() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.caught
 }
 
 func (s *summary) take(t *testing.T, p played) {
@@ -214,6 +248,13 @@ func (s *summary) take(t *testing.T, p played) {
 		for _, name := range names {
 			(*set)[name] = true
 		}
+	}
+	if name := os.Getenv("SIM_BREAK"); name != "" && len(p.Wrong) > 0 {
+		if !s.caught {
+			t.Errorf("%s caught after %d runs, seed %d: %s", name, s.done, p.Seed, p.Wrong[0])
+		}
+		s.caught = true
+		return
 	}
 	if len(p.Wrong) > 0 {
 		t.Errorf("seed %d:\n%s\nto repeat it: make simulate SEED=%d RUNS=1\nwhat is needed of its plan:\n%s\nthe service's log:\n%s",

@@ -54,11 +54,11 @@ func once(t *testing.T, seed uint64, jobs func(*world), fates ...*fate) (trail [
 
 // untilCut waits for the life's end, or until all is quiet without it.
 func (w *world) untilCut(limit time.Duration) {
-	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(5 * time.Second) {
+	for begun := time.Now(); time.Since(begun) < limit; {
 		select {
 		case <-w.life.ended:
 			return
-		default:
+		case <-time.After(5 * time.Second):
 		}
 		if w.isQuiet() {
 			return

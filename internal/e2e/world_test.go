@@ -20,7 +20,9 @@ import (
 	"testing"
 	"time"
 
+	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/manager"
 	"heptapod-paas-runner/internal/pystate"
@@ -64,13 +66,35 @@ type world struct {
 	forgot bool          // the ledger was lost in between: lines may be missing
 	marks  []string      // of runners whose instances the Python program made: they are ours too
 
-	lifeMu    sync.Mutex // of life and present, for those who act while lives come and go
-	present   *config.Config
-	servers   map[string]*gitlab.Server
-	lenient   bool        // the cloud may hold more of ours than we can know of
-	refuse    atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
-	full      atomic.Bool // the ledger's disk has no space left
-	traceLost sync.Map    // jobs whose trace the coordinator lost a part of
+	lifeMu      sync.Mutex // of life and present, for those who act while lives come and go
+	present     *config.Config
+	servers     map[string]*gitlab.Server
+	lenient     bool        // the cloud may hold more of ours than we can know of
+	refuse      atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
+	full        atomic.Bool // the ledger's disk has no space left
+	calm        bool        // nothing is in the way but crashes
+	longOutage  bool        // a coordinator could not be reached for so long that it gives jobs up
+	cuts        []powerCut
+	grants      []time.Time // when answers that grant a job arrived
+	releases    atomic.Int32
+	plantings   atomic.Int32
+	plantedGone atomic.Int32
+	cleared     sync.Map // ids of applications that were planted and looked after
+	losses      int      // of the ledger
+	traceLost   sync.Map // jobs whose trace the coordinator lost a part of
+}
+
+// powerCut is one end of a life.
+type powerCut struct {
+	at    time.Time
+	point string
+}
+
+// granted notes an answer that grants a job.
+func (w *world) granted() {
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	w.grants = append(w.grants, time.Now())
 }
 
 // life is one process of the service.
@@ -123,7 +147,11 @@ func (w *world) addRunner(name, token, coordinator string) {
 // instant and the order of all events follows from the seed.
 func (w *world) latency(r *http.Request, n int) time.Duration {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s %s %d %s", w.seed, r.Method, r.URL.Path, n, r.UserAgent())
+	if call := r.Header.Get(callHeader); call != "" {
+		fmt.Fprintf(h, "%d %s", w.seed, call)
+	} else {
+		fmt.Fprintf(h, "%d %s %s %d %s", w.seed, r.Method, r.URL.Path, n, r.UserAgent())
+	}
 	return time.Millisecond + time.Duration(h.Sum64()%uint64(40*time.Millisecond))
 }
 
@@ -177,16 +205,21 @@ func (w *world) beginFate(f *fate) {
 		w.t.Fatal(err)
 	}
 	l.store = ledger
-	clients := manager.Clients{
-		Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 },
-		Transport: &wire{fate: l.fate, refuse: &w.refuse, seed: w.seed, calls: map[string]int{}, next: w.net.Client(fmt.Sprint("life ", w.lives)).Transport()},
+	next := w.net.Client(fmt.Sprint("life ", w.lives)).Transport()
+	clients := func(rc config.Runner) manager.Clients {
+		return manager.Clients{
+			Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 },
+			Transport: &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, seed: w.seed, who: rc.Name, calls: map[string]int{}, next: next},
+		}
 	}
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
 	w.lifeMu.Lock()
 	cfg := w.current() // an operator may change it at this moment
 	w.lifeMu.Unlock()
 	l.manager, err = manager.New(cfg, manager.Deps{
-		Ledger: ledger, Log: w.logger(), Version: "test", Coordinator: clients.Coordinator, Provisioner: clients.Provisioner,
+		Ledger: ledger, Log: w.logger(), Version: "test",
+		Coordinator: func(rc config.Runner) (*coordinator.Client, error) { return clients(rc).Coordinator(rc) },
+		Provisioner: func(rc config.Runner) (cloud.Provisioner, error) { return clients(rc).Provisioner(rc) },
 		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives),
 	})
 	if err != nil {
@@ -362,10 +395,11 @@ func (w *world) isQuiet() bool {
 		}
 	}
 	for _, app := range w.clever.Applications() {
-		if app.State != "deleted" && w.ours(app.Name) {
+		if app.State != "deleted" && w.ours(app.Name) && !w.isPlanted(app.Name) {
 			return false
 		}
 	}
 	s := w.life.manager.Status()
-	return len(s.Jobs) == 0 && len(s.Instances) == 0 && s.StartedAt != (time.Time{})
+	left := slices.DeleteFunc(slices.Clone(s.Instances), func(vm fleet.Instance) bool { return w.isPlanted(vm.Key) })
+	return len(s.Jobs) == 0 && len(left) == 0 && s.StartedAt != (time.Time{})
 }

@@ -56,6 +56,7 @@ var rules = []rule{
 	{"internal/sim", nil, "only says what the simulators are"},
 	{"internal/sim/*", []string{"internal/fleet", "internal/sim/*"}, "an independent reading of each protocol, or a misreading cancels itself out"},
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
+	{"internal/e2e/*", nil, "writes text, and runs what is built from it"},
 	{"internal/demo", nil, "sees what a user sees: processes and HTTP"},
 	{"internal/notify", nil, "a datagram to the service manager, whatever the service is"},
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},

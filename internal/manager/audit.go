@@ -147,7 +147,7 @@ func (m *Manager) unrecordedEntry(r *runner, p *purse, s cloud.Sighting) AuditEn
 func (m *Manager) ReleaseFuse() error {
 	err := error(nil)
 	if !m.ask(func() {
-		if !m.commit(context.Background(), store.Change{Name: "release fuse", Meta: map[string]string{fuseKey: ""}}) {
+		if !m.commit(context.Background(), store.Change{Name: "release fuse", Meta: map[string]string{fuseKey: "", fuseRecentKey: ""}}) {
 			err = errors.New("the ledger can't be written")
 			return
 		}

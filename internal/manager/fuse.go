@@ -4,13 +4,19 @@ package manager
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"heptapod-paas-runner/internal/store"
 )
 
-// fuseKey is where the ledger keeps why the fuse is blown.
-const fuseKey = "fuse"
+// Where the ledger keeps why the fuse is blown, and when it let a destruction pass: a
+// service that is started again and again has one allowance, not one for each start.
+const (
+	fuseKey       = "fuse"
+	fuseRecentKey = "fuse_recent"
+)
 
 const (
 	fuseWindow      = 10 * time.Minute
@@ -44,8 +50,30 @@ func (f *fuse) allow(ctx context.Context, m *Manager, inventory int) bool {
 		f.blow(ctx, m, "too many unrecorded instances would be destroyed within ten minutes")
 		return false
 	}
-	f.recent = append(f.recent, now)
+	passed := append(slices.Clone(f.recent), now)
+	if !m.commit(ctx, store.Change{Name: "fuse allowance", Meta: map[string]string{fuseRecentKey: joinTimes(passed)}}) {
+		return false
+	}
+	f.recent = passed
 	return true
+}
+
+// load takes the fuse up where an earlier life of this process left it.
+func (f *fuse) load(meta map[string]string) {
+	f.blown = meta[fuseKey]
+	for text := range strings.FieldsSeq(meta[fuseRecentKey]) {
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			f.recent = append(f.recent, at)
+		}
+	}
+}
+
+func joinTimes(times []time.Time) string {
+	var out []string
+	for _, at := range times {
+		out = append(out, at.UTC().Format(time.RFC3339))
+	}
+	return strings.Join(out, " ")
 }
 
 // blow stops all destruction of unrecorded instances.

@@ -80,9 +80,13 @@ func (m *Manager) launch(ctx context.Context, j *job) bool {
 	return true
 }
 
-// explainWait writes to the job's log what it waits for, once for each reason.
+// explainPause keeps a job's log from being filled where reasons take turns.
+const explainPause = time.Minute
+
+// explainWait writes to the job's log what it waits for, when that is another reason
+// than the one said last.
 func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reason) {
-	if reason.OK() || j.wait.Same(reason) {
+	if reason.OK() || j.wait.Same(reason) || j.wait.Kind != schedule.Free && time.Since(j.waitFrom) < explainPause {
 		return
 	}
 	j.wait, j.waitFrom = reason, time.Now()

@@ -37,6 +37,9 @@ type Deps struct {
 	RelayBinary []byte    // for the sub-runner mode "relay"; may be empty with a relay image
 	Random      io.Reader // for nonces; crypto/rand.Reader in the service
 	Seed        uint64    // for jitter and timer phases
+	// Wall is the wall clock, which is watched for jumps; nil = time.Now. All else goes by
+	// the time that passes.
+	Wall func() time.Time
 }
 
 // Manager runs the service. Make it with New, run it once with Run; Status and
@@ -66,6 +69,7 @@ type Manager struct {
 	unrecordable []*lostJob           // acquired jobs that could not be committed
 	orphans      orphans              // records whose runner is not configured
 	fuse         fuse
+	clock        *clock
 
 	stepAt      time.Time // when the present step began
 	lastLaunch  time.Time
@@ -89,6 +93,7 @@ func New(cfg *config.Config, deps Deps) (*Manager, error) {
 		jobs:       map[fleet.JobID]*job{},
 		machines:   map[string]*machine{},
 		unrecorded: map[string]*stranger{},
+		clock:      newClock(deps.Wall),
 		meta:       map[string]string{},
 		counts:     map[string]int{},
 	}
@@ -139,6 +144,7 @@ func (m *Manager) loop(ctx, work context.Context) {
 func (m *Manager) step(ctx context.Context) {
 	m.stepAt = time.Now()
 	m.endLost(ctx)
+	m.watchClock(ctx)
 	if !m.repair(ctx) || !m.recordRunners(ctx) {
 		return
 	}

@@ -22,7 +22,7 @@ func (m *Manager) load(ctx context.Context) error {
 	m.nextSeq, m.recorded = snap.NextSeq, snap.Runners
 	if snap.Meta != nil {
 		m.meta = snap.Meta
-		m.fuse.blown = snap.Meta[fuseKey]
+		m.fuse.load(snap.Meta)
 	}
 	for _, r := range m.runners {
 		for _, rec := range m.recorded {
@@ -35,6 +35,9 @@ func (m *Manager) load(ctx context.Context) error {
 		}
 	}
 	m.recorded = append(m.recorded, m.unsaved...)
+	if notLater(&snap, time.Now()) {
+		m.log.Warn("the ledger holds times that are still to come: the clock was set back; they count as now")
+	}
 	m.adoptRecords(snap)
 	m.recovered = true
 	m.log.Info("recovered", "jobs", len(m.jobs), "instances", len(m.machines), "runners", len(m.runners))

@@ -34,6 +34,7 @@ type runner struct {
 	lastUpdate  string
 	alarmed     bool
 	coordOK     time.Time // the coordinator answered somebody well
+	health      lane
 	strictUntil time.Time
 	watchOff    bool            // the token of job_trace_watch was refused
 	why         schedule.Reason // why it was not asked last

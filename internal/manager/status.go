@@ -106,12 +106,14 @@ func (m *Manager) updated(ctx context.Context, j *job, u coordinator.Update, ans
 		j.status.failed(m, max(answer.Interval, retryBase), retryCap, answer.Interval)
 		return
 	}
-	j.status.ok()
-	result := answer.JobStatus
-	if !final(result) {
-		result = u.State
+	if !final(answer.JobStatus) {
+		// A good answer that does not name the job's status may be a proxy's. Asked again,
+		// the coordinator refuses, and says how the job ended.
+		j.status.failed(m, retryBase, retryCap, 0)
+		return
 	}
-	m.finish(ctx, j, result)
+	j.status.ok()
+	m.finish(ctx, j, answer.JobStatus)
 }
 
 func (m *Manager) updateFailed(ctx context.Context, j *job, err error) {
@@ -168,16 +170,24 @@ func (m *Manager) countRefusal(ctx context.Context, j *job) {
 	}
 	j.refused = append(recent, now)
 	j.status.next = now.Add(m.jitter(refusedEvery))
-	if len(j.refused) >= refusals && m.refusalsMeanEnd(j) && j.rec.State.CanMove(fleet.JobFinished) {
-		m.finish(ctx, j, resultUnknown)
+	if len(j.refused) < refusals || !j.rec.State.CanMove(fleet.JobFinished) {
+		return
 	}
+	if m.refusalsMeanEnd(j) {
+		m.finish(ctx, j, resultUnknown)
+		return
+	}
+	m.askHealth(ctx, j.runner)
 }
 
-// refusalsMeanEnd tells whether refusals can be taken as the job's end: not while more
-// than half of the coordinator's jobs are refused, since a broken proxy must not
-// destroy everything. For a single job the coordinator must have answered somebody
-// well since, and so for all that the coordinator must have ended itself.
+// refusalsMeanEnd tells whether refusals can be taken as the job's end. A broken proxy
+// refuses everything, and must not destroy everything: the coordinator must have answered
+// somebody well since, and more than half of its jobs must not be refused, unless this is
+// the only one. What the coordinator must have ended itself by now has ended.
 func (m *Manager) refusalsMeanEnd(j *job) bool {
+	if time.Since(j.rec.AcquiredAt) > j.rec.Timeout+serverGrace {
+		return true
+	}
 	all, out := 0, 0
 	for _, other := range m.jobs {
 		if other.rec.Coordinator != j.rec.Coordinator || !other.rec.State.CanMove(fleet.JobFinished) {
@@ -188,11 +198,29 @@ func (m *Manager) refusalsMeanEnd(j *job) bool {
 			out++
 		}
 	}
-	if 2*out <= all {
-		return true
+	return (2*out <= all || out == 1) && m.coordinatorWell(j.rec.Coordinator, j.refused[0])
+}
+
+// askHealth asks the coordinator something that it answers well unless something stands
+// before it: does it know the runner? Nobody else may be asking it anything just now.
+func (m *Manager) askHealth(ctx context.Context, r *runner) {
+	if !r.health.idle() {
+		return
 	}
-	overdue := time.Since(j.rec.AcquiredAt) > j.rec.Timeout+serverGrace // it has ended the job itself by now
-	return (out == 1 || overdue) && m.coordinatorWell(j.rec.Coordinator, j.refused[0])
+	r.health.busy = true
+	client, token, begun := r.client, r.cfg.Token, time.Now()
+	m.do(ctx, "ask whether the coordinator is well", callTimeout, func(ctx context.Context) event {
+		_, err := client.Verify(ctx, token, client.SystemID())
+		return func() {
+			r.health.busy = false
+			if err != nil {
+				r.health.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+				return
+			}
+			r.health.ok()
+			r.coordOK = begun
+		}
+	})
 }
 
 // coordinatorWell tells whether a coordinator has answered any call well since a time.

@@ -90,6 +90,7 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 	p.list.ok()
 	p.list.next = time.Now().Add(m.jitter(m.listAgain(r, p)))
 	p.listed, p.listedAt, p.listError, p.listRefused, p.seen = true, begun, "", false, seen
+	m.watchAccount(ctx, r, p)
 	shown, strange := map[string]bool{}, map[string]bool{}
 	for _, s := range seen {
 		if vm := m.machines[s.Key]; vm != nil {
@@ -115,6 +116,18 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 	m.notShown(ctx, r, p, begun, shown)
 	if m.looksAgain(r) {
 		p.list.next = time.Now().Add(m.jitter(endedApart))
+	}
+}
+
+// watchAccount blows the fuse when a list is that of another account than the one that
+// instances of the same runner and group are recorded in: somebody changed whom it acts
+// for, and what the list shows may be somebody else's.
+func (m *Manager) watchAccount(ctx context.Context, r *runner, p *purse) {
+	for _, vm := range m.machineList() {
+		if vm.runner == r && vm.rec.Namespace == p.group && vm.rec.Tenant != "" && vm.rec.Tenant != p.tenant.ID {
+			m.fuse.blow(ctx, m, "runner "+r.cfg.Name+" acts for "+p.tenant.ID+" now, and has instances that are recorded in "+vm.rec.Tenant)
+			return
+		}
 	}
 }
 
