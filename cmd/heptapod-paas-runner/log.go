@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lmittmann/tint"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -60,7 +61,48 @@ func (c *cli) logger(w io.Writer, configuredLevel, configuredFormat string) *slo
 	if terminal(w) {
 		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: time.TimeOnly}))
 	}
+	if journal(w, os.Getenv("JOURNAL_STREAM")) {
+		return slog.New(slog.NewTextHandler(priorities{w}, &slog.HandlerOptions{Level: least, ReplaceAttr: timeless}))
+	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least}))
+}
+
+// priorities begins each line with the priority that systemd's journal sorts by, as
+// sd-daemon(3) says.
+type priorities struct{ w io.Writer }
+
+// Write takes one line that begins with its level, as the text handler gives it.
+func (p priorities) Write(line []byte) (int, error) {
+	priority := "<6>"
+	for level, number := range map[string]string{"DEBUG": "<7>", "WARN": "<4>", "ERROR": "<3>"} {
+		if strings.HasPrefix(string(line), "level="+level) {
+			priority = number
+		}
+	}
+	n, err := p.w.Write(append([]byte(priority), line...))
+	return max(0, n-len(priority)), err
+}
+
+// timeless leaves the time out: the journal has its own.
+func timeless(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// journal tells whether this stream is the one that systemd says leads to its journal,
+// "DEVICE:INODE"; what is redirected from there is not.
+func journal(w io.Writer, stream string) bool {
+	file, ok := w.(*os.File)
+	if !ok || stream == "" {
+		return false
+	}
+	var is unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &is); err != nil {
+		return false
+	}
+	return stream == fmt.Sprintf("%d:%d", is.Dev, is.Ino)
 }
 
 // plainDuration writes durations as people do, "1.5s", and not as nanoseconds.

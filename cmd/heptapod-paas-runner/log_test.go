@@ -3,7 +3,11 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -35,5 +39,46 @@ func TestLogger(t *testing.T) {
 		if strings.Contains(out.String(), c.lacks) {
 			t.Errorf("%s: the log has %q:\n%s", name, c.lacks, out.String())
 		}
+	}
+}
+
+// What systemd's journal is given has priorities instead of times; a file beside it
+// has not.
+func TestLoggerOfTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	lines := func(name string, line cli) string {
+		file, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		var is syscall.Stat_t
+		if err := syscall.Fstat(int(file.Fd()), &is); err != nil {
+			t.Fatal(err)
+		}
+		if name != "other" {
+			t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", is.Dev, is.Ino))
+		}
+		log := line.logger(file, "debug", "")
+		log.Debug("looked", "time", "ours")
+		log.Info("told", "text", "two\nlines")
+		log.Warn("odd")
+		log.Error("bad")
+		text, err := os.ReadFile(file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	want := "<7>level=DEBUG msg=looked\n<6>level=INFO msg=told text=\"two\\nlines\"\n<4>level=WARN msg=odd\n<3>level=ERROR msg=bad\n"
+	want = strings.Replace(want, "msg=looked", "msg=looked time=ours", 1)
+	if got := lines("journal", cli{}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got := lines("other", cli{}); !strings.HasPrefix(got, "time=") {
+		t.Errorf("a file that is not the journal got\n%s", got)
+	}
+	if got := lines("json", cli{LogFormat: "json"}); !strings.HasPrefix(got, `{"time":`) {
+		t.Errorf("JSON became\n%s", got)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/gitpush"
 	"heptapod-paas-runner/internal/manager"
+	"heptapod-paas-runner/internal/notify"
 	"heptapod-paas-runner/internal/pystate"
 	"heptapod-paas-runner/internal/store"
 )
@@ -82,6 +83,11 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
+	return c.serve(ctx, cfg, ledger, relay, log)
+}
+
+// serve joins the parts and works until the context ends.
+func (c *runCmd) serve(ctx context.Context, cfg *config.Config, ledger *store.Store, relay []byte, log *slog.Logger) error {
 	if err := pystate.Settle(context.WithoutCancel(ctx), ledger, cfg.Runners, time.Now(), log); err != nil {
 		return err
 	}
@@ -93,6 +99,14 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	signals, forget := listenSignals()
+	defer forget()
+	socket, err := notify.Open(ctx, os.Getenv)
+	if err != nil {
+		log.Warn("the service manager is not told how the service is", "err", err)
+	}
+	defer socket.Close()
+	h := newHerald(socket, m, log)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
@@ -100,7 +114,8 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 		server := api.New(api.Config{Listen: cfg.ListenAddress, Version: version(), Log: log, Token: cfg.ListenToken}, source{m})
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
-	group.Go(func() error { return obeySignals(ctx, c.load, *cfg, m, log) })
+	group.Go(func() error { return obeySignals(ctx, signals, c.load, *cfg, m, h, log) })
+	group.Go(func() error { return h.Run(ctx) })
 	group.Go(func() error {
 		defer stop() // the manager may end by itself
 		return m.Run(ctx)

@@ -18,12 +18,17 @@ import (
 // loader reads the configuration as the service was told to.
 type loader func() (*config.Config, error)
 
+// listenSignals collects SIGHUP and SIGUSR1 until forget is called. Before that they
+// would end the process.
+func listenSignals() (signals chan os.Signal, forget func()) {
+	signals = make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+	return signals, func() { signal.Stop(signals) }
+}
+
 // obeySignals reloads the configuration at SIGHUP and writes the state to the log at
 // SIGUSR1, until the context ends.
-func obeySignals(ctx context.Context, load loader, running config.Config, m *manager.Manager, log *slog.Logger) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
-	defer signal.Stop(signals)
+func obeySignals(ctx context.Context, signals <-chan os.Signal, load loader, running config.Config, m *manager.Manager, h *herald, log *slog.Logger) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,7 +38,9 @@ func obeySignals(ctx context.Context, load loader, running config.Config, m *man
 				dump(m, log)
 				continue
 			}
+			done := h.reloading()
 			reload(ctx, load, &running, m, log)
+			done()
 		}
 	}
 }
