@@ -58,7 +58,7 @@ func wire(s manager.Status) api.Status {
 		Quota:        api.Quota{Used: s.Weight.String(), Total: s.Quota.String()},
 		Concurrent:   api.Count{Used: s.OpenJobs, Limit: s.Concurrent},
 		Provisioning: api.Count{Used: s.Provisioning, Limit: s.MaxAtOnce},
-		Results:      s.Closed, Fuse: s.Fuse, Strangers: s.Strangers,
+		Results:      s.Closed, Fuse: s.Fuse, Strangers: s.Strangers, Breakers: breakers(s.Breakers),
 	}
 	for _, r := range s.Runners {
 		out.Runners = append(out.Runners, api.Runner{
@@ -99,4 +99,15 @@ func wireJob(j manager.JobStatus) api.Job {
 		LaunchingAt: api.Time(j.LaunchingAt), StartingAt: api.Time(j.StartingAt), RunningAt: api.Time(j.RunningAt),
 		CancelAt: api.Time(j.CancelAt), FinishedAt: api.Time(j.FinishedAt),
 	}
+}
+
+func breakers(in []manager.BreakerStatus) []api.Breaker {
+	var out []api.Breaker
+	for _, b := range in {
+		out = append(out, api.Breaker{
+			Provisioner: b.Provisioner, Zone: b.Zone, Tenant: b.Tenant, Flavor: b.Flavor, State: b.State, Failures: b.Failures,
+			Since: api.Time(b.Since), Next: api.Time(b.Next), Problem: b.Problem,
+		})
+	}
+	return out
 }

@@ -107,6 +107,12 @@ func statusText(s api.Status) string {
 	if s.Fuse != "" {
 		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", s.Fuse)
 	}
+	for _, k := range s.Breakers {
+		if k.State != "closed" {
+			fmt.Fprintf(&b, "NOT MADE: flavor %s for %s in %s, %s since %s (%s in a row): %s\n",
+				k.Flavor, k.Tenant, k.Zone, k.State, age(s.At, k.Since), count(k.Failures, "failure"), k.Problem)
+		}
+	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
 	line("\nRUNNER", "EXECUTOR", "STATE")

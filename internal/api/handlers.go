@@ -132,7 +132,7 @@ func (s *Server) notice(w http.ResponseWriter, r *http.Request) {
 // filled gives the status with empty lists in place of missing ones: readers see []
 // and {}, never null.
 func (s Status) filled() Status {
-	s.Reasons, s.Strangers = list(s.Reasons), list(s.Strangers)
+	s.Reasons, s.Strangers, s.Breakers = list(s.Reasons), list(s.Strangers), list(s.Breakers)
 	s.Runners, s.Jobs, s.Instances = list(s.Runners), list(s.Jobs), list(s.Instances)
 	if s.Results == nil {
 		s.Results = map[string]int{}

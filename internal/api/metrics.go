@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,7 +32,7 @@ type collector struct {
 	provisioning, provisioningMax  *prometheus.Desc
 	jobs, instances, strangers     *prometheus.Desc
 	closed, pollFailures, fuseDown *prometheus.Desc
-	credentials                    *prometheus.Desc
+	credentials, breakers          *prometheus.Desc
 }
 
 // metrics gives the handler of /metrics, on a registry of its own.
@@ -62,6 +63,7 @@ func newCollector(s *Server) *collector {
 		closed:          desc("jobs_total", "Jobs closed since the start, by result.", "result"),
 		pollFailures:    desc("poll_failures", "Job requests that failed in a row, by runner.", "runner"),
 		credentials:     desc("credential_expires_timestamp_seconds", "When a credential for the cloud ends, as far as known, in seconds since 1970.", "runner", "tenant"),
+		breakers:        desc("breakers_open", "Kinds of instances (tenant, zone, flavor) that are not made because they failed in a row (I8)."),
 		fuseDown:        desc("fuse_blown", "1 when a fuse stops the destruction of unrecorded instances (I4)."),
 	}
 }
@@ -70,7 +72,7 @@ func newCollector(s *Server) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.ready, c.used, c.quota, c.concurrent, c.concurrentLimit, c.provisioning, c.provisioningMax,
-		c.jobs, c.instances, c.strangers, c.closed, c.pollFailures, c.fuseDown, c.credentials,
+		c.jobs, c.instances, c.strangers, c.closed, c.pollFailures, c.fuseDown, c.credentials, c.breakers,
 	} {
 		ch <- d
 	}
@@ -97,6 +99,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.provisioningMax, float64(status.Provisioning.Limit))
 	gauge(c.strangers, float64(len(status.Strangers)))
 	gauge(c.fuseDown, flag(status.Fuse != ""))
+	gauge(c.breakers, float64(len(slices.DeleteFunc(slices.Clone(status.Breakers), func(b Breaker) bool { return b.State == "closed" }))))
 	for state, n := range jobCounts(status.Jobs) {
 		gauge(c.jobs, float64(n), state)
 	}

@@ -22,6 +22,7 @@ type Status struct {
 	Jobs         []Job          `json:"jobs"`
 	Instances    []Instance     `json:"instances"`
 	Strangers    []string       `json:"strangers"` // keys of ours that no record explains
+	Breakers     []Breaker      `json:"breakers"`  // kinds of instances whose making fails
 }
 
 // Quota is the weight in use and the weight allowed.
@@ -101,6 +102,19 @@ type Instance struct {
 	CreatedAt   *time.Time `json:"created_at"`
 	StartedAt   *time.Time `json:"started_at"`
 	DeletingAt  *time.Time `json:"deleting_at"`
+}
+
+// Breaker is a kind of instance whose making fails.
+type Breaker struct {
+	Provisioner string     `json:"provisioner"`
+	Zone        string     `json:"zone"`
+	Tenant      string     `json:"tenant"`
+	Flavor      string     `json:"flavor"`
+	State       string     `json:"state"`    // open: none is made; half-open: one is tried; closed: it failed less than three times
+	Failures    int        `json:"failures"` // in a row
+	Since       *time.Time `json:"since"`
+	Next        *time.Time `json:"next"`    // when one is tried
+	Problem     string     `json:"problem"` // what the platform said last
 }
 
 // Notice is what an instance posts to /api/v1/notice, with its bearer.

@@ -28,6 +28,35 @@ type lies struct {
 	left  map[string]int
 	stale time.Time         // lists are old until then
 	lists map[string][]byte // by path, what they showed when they became old
+	never string            // the API name of a flavor of which there is no capacity
+	told  int               // how often that was said
+}
+
+// refuseFlavor lets every creation of a flavor be refused; "" = of none.
+func (l *lies) refuseFlavor(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.never = name
+}
+
+// refuses tells whether a creation asks for the flavor that there is none of.
+func (l *lies) refuses(r *http.Request) bool {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.never == "" || !bytes.Contains(body, []byte(`"`+l.never+`"`)) {
+		return false
+	}
+	l.told++
+	return true
+}
+
+// refused counts the creations that were.
+func (l *lies) refused() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.told
 }
 
 func (l *lies) set(kind string, times int) {
@@ -58,9 +87,10 @@ func (l *lies) take(kind string) bool {
 }
 
 const (
-	busyPage    = "<html><body>503 Service Unavailable</body></html>"
-	refusedText = `{"id":4001,"message":"You reached the quota of your organisation","type":"error"}`
-	deletedText = `{"id":302,"message":"The application has been deleted","type":"success"}`
+	busyPage       = "<html><body>503 Service Unavailable</body></html>"
+	refusedText    = `{"id":4001,"message":"You reached the quota of your organisation","type":"error"}`
+	noCapacityText = `{"id":-500,"message":"no capacity for this flavor in the zone","type":"error"}`
+	deletedText    = `{"id":302,"message":"The application has been deleted","type":"success"}`
 )
 
 // answer performs a request as the lies say.
@@ -71,6 +101,8 @@ func (l *lies) answer(rw http.ResponseWriter, r *http.Request, next http.Handler
 	switch {
 	case isList:
 		l.list(rw, r, next)
+	case create && l.refuses(r):
+		write(rw, http.StatusServiceUnavailable, noCapacityText)
 	case create && l.take(sayBusy):
 		perform(r, next)
 		write(rw, http.StatusServiceUnavailable, busyPage)

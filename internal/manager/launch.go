@@ -46,6 +46,9 @@ func (m *Manager) launchWaiting(ctx context.Context) {
 		if reason.OK() && m.launch(ctx, m.jobs[id]) {
 			continue
 		}
+		for _, j := range m.held(nil) {
+			m.explainWait(ctx, j, m.heldReason(j))
+		}
 		for _, w := range waiting {
 			m.explainWait(ctx, m.jobs[w.ID], schedule.WhyWaiting(limits, usage, waiting, w.ID, time.Now()))
 		}
@@ -76,6 +79,9 @@ func (m *Manager) launch(ctx context.Context, j *job) bool {
 	}
 	j.vm = vm
 	m.machines[key] = vm
+	if b := m.breakers[vm.breakerKey()]; b != nil && !b.next.IsZero() {
+		b.probe = vm
+	}
 	m.lastLaunch = time.Now()
 	return true
 }
@@ -97,11 +103,12 @@ func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reaso
 	m.change(ctx, "wait", j, nil, func(d draft) { say(j.runner, d.job, text) })
 }
 
-// waiting lists the jobs that want an instance.
+// waiting lists the jobs that want an instance, but for those of a kind that the platform
+// fails to make: they must not stand before the others.
 func (m *Manager) waiting() []schedule.Waiting {
 	var out []schedule.Waiting
 	for _, j := range m.jobList() {
-		if j.rec.State == fleet.JobWaiting && j.rec.CancelAt.IsZero() {
+		if _, broken := m.brokenFor(j); !broken && j.rec.State == fleet.JobWaiting && j.rec.CancelAt.IsZero() {
 			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq, Weight: j.rec.Weight})
 		}
 	}

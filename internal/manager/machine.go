@@ -79,6 +79,10 @@ func (m *Manager) tendMachine(ctx context.Context, vm *machine) {
 func (m *Manager) bringUp(ctx context.Context, vm *machine) {
 	switch vm.rec.State {
 	case fleet.InstanceIntended:
+		if until := m.breakers[vm.breakerKey()].holds(vm); !until.IsZero() {
+			vm.next = until
+			return
+		}
 		m.create(ctx, vm)
 	case fleet.InstanceCreating: // sent by an earlier life of this process: the answer is lost
 		m.change(ctx, "unknown", nil, vm, func(d draft) { d.vm.State = fleet.InstanceUnknown })
@@ -172,6 +176,7 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 // created records the handle of an instance that exists and can be started.
 func (m *Manager) created(ctx context.Context, vm *machine, seen cloud.Sighting) {
 	vm.ok()
+	m.createOutcome(vm, true, "")
 	vm.lastText, vm.absent = "", 0
 	j := vm.job
 	if j != nil && j.rec.State != fleet.JobLaunching {
@@ -197,6 +202,9 @@ func (m *Manager) createFailed(ctx context.Context, vm *machine, handle []byte, 
 	vm.lastText = userText(err)
 	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Warn("create failed", "instance", vm.rec.Key, "class", fleet.ClassOf(err).String(), "attempt", vm.rec.Creates, "err", err)
+	if !fleet.IsCut(err) {
+		m.createOutcome(vm, false, vm.lastText)
+	}
 	class := fleet.ClassOf(err)
 	if vm.runner.cfg.Clever.MultiTenant && errors.Is(err, fleet.ErrUnauthorized) && !vm.refusedOnce {
 		vm.refusedOnce, class = true, fleet.Transient // the tenant's credential is read again first

@@ -69,6 +69,7 @@ type Manager struct {
 	unrecordable []*lostJob           // acquired jobs that could not be committed
 	orphans      orphans              // records whose runner is not configured
 	fuse         fuse
+	breakers     map[breakerKey]*breaker
 	clock        *clock
 
 	stepAt      time.Time // when the present step began
@@ -94,6 +95,7 @@ func New(cfg *config.Config, deps Deps) (*Manager, error) {
 		machines:   map[string]*machine{},
 		unrecorded: map[string]*stranger{},
 		clock:      newClock(deps.Wall),
+		breakers:   map[breakerKey]*breaker{},
 		meta:       map[string]string{},
 		counts:     map[string]int{},
 	}

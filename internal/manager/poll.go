@@ -56,6 +56,9 @@ func (m *Manager) mayPoll(r *runner) schedule.Reason {
 			own++
 		}
 	}
+	if held := m.held(r); len(held) >= heldMost {
+		return m.heldReason(held[0])
+	}
 	return schedule.MayPoll(m.limits(), m.usage(), schedule.Runner{
 		Owner: r.cfg.Owner, Smallest: smallest, Largest: largest, Limit: r.cfg.Limit, Jobs: own,
 		Strict: r.cfg.StrictAdmission || time.Now().Before(r.strictUntil),

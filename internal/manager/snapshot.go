@@ -30,6 +30,7 @@ type Status struct {
 	Jobs      []JobStatus
 	Instances []fleet.Instance // not confirmed absent
 	Strangers []string         // keys of ours that no record explains
+	Breakers  []BreakerStatus  // kinds of instances whose making fails
 }
 
 // RunnerStatus is one runner in a Status.
@@ -91,6 +92,7 @@ func (m *Manager) snapshot() Status {
 		s.Strangers = append(s.Strangers, x.seen.Key)
 	}
 	slices.SortFunc(s.Strangers, cmp.Compare[string])
+	s.Breakers = m.breakerStatus()
 	s.Ready = len(s.Reasons) == 0
 	return s
 }

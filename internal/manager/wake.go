@@ -39,6 +39,9 @@ func (m *Manager) nextWake() time.Time {
 			w.lane(&r.discovery)
 		}
 	}
+	for _, b := range m.breakers {
+		w.add(b.next)
+	}
 	for _, vm := range m.machines {
 		if !vm.resting() {
 			w.lane(&vm.lane)

@@ -23,6 +23,7 @@ const (
 	TooSoon      Kind = "spacing"      // `paas_min_seconds_between_launches`
 	Parked       Kind = "parked"       // a job is parked: nothing more is acquired
 	Behind       Kind = "behind"       // another job was acquired earlier
+	Broken       Kind = "platform"     // the platform fails to make instances of this kind
 )
 
 // Reason explains a wait. The zero value means: go ahead. Used, Limit and Need are
@@ -32,6 +33,7 @@ type Reason struct {
 	Used, Limit, Need int64
 	Job               fleet.JobID
 	Until             time.Time
+	Flavor            string // of Broken
 }
 
 // OK tells whether nothing stands in the way.
@@ -58,6 +60,8 @@ func (r Reason) String() string {
 		return fmt.Sprintf("job %d, which waits for room", r.Job.ID)
 	case Behind:
 		return fmt.Sprintf("job %d, which was acquired earlier", r.Job.ID)
+	case Broken:
+		return fmt.Sprintf("the platform to make instances of flavor %s again: the last %d attempts failed", r.Flavor, r.Used)
 	case Nothing:
 		return "nothing to launch"
 	}
