@@ -21,6 +21,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"heptapod-paas-runner/internal/manual"
 	"heptapod-paas-runner/internal/register"
 )
 
@@ -48,6 +49,10 @@ func program(args []string, in *os.File, out, err io.Writer) int {
 type cli struct {
 	LogLevel level `short:"l" aliases:"logging-level" placeholder:"LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error (default: info)."`
 	Version  bool  `help:"Say which version this is."`
+
+	// For those who make packages.
+	Man        bool   `hidden:""`
+	Completion string `hidden:""`
 
 	register.Options `embed:""`
 }
@@ -82,6 +87,8 @@ func execute(ctx context.Context, args []string, in *os.File, out, err io.Writer
 	case line.Version:
 		fmt.Fprintf(out, "%s %s\n", name, version())
 		return 0
+	case line.Man || line.Completion != "":
+		return document(parser, line, out, err)
 	}
 	failed = register.New(register.Deps{
 		Console: register.NewConsole(in, err), Out: out, Env: os.LookupEnv, Random: rand.Reader,
@@ -91,6 +98,24 @@ func execute(ctx context.Context, args []string, in *os.File, out, err io.Writer
 		say(err, "%v", failed)
 	}
 	return register.ExitCode(failed)
+}
+
+// document prints the man page, or completions for a shell.
+func document(parser *kong.Kong, line cli, out, err io.Writer) int {
+	if line.Man {
+		fmt.Fprint(out, manual.Man(parser.Model, manual.Page{
+			Name: "add a runner to the configuration of heptapod-paas-runner", Version: version(),
+			Sections: []manual.Section{{Title: "SEE ALSO", Text: "heptapod-paas-runner(1)"}},
+		}))
+		return 0
+	}
+	text, failed := manual.Complete(parser.Model, line.Completion)
+	if failed != nil {
+		say(err, "%v", failed)
+		return codeUsage
+	}
+	fmt.Fprint(out, text)
+	return 0
 }
 
 func say(to io.Writer, format string, args ...any) {

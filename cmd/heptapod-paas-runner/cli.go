@@ -34,6 +34,9 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Show the whole system at work on this computer."`
 	Sim      simCmd      `cmd:"" help:"Pretend to be GitLab or Clever Cloud, on this computer."`
 	Version  versionCmd  `cmd:"" help:"Say which version this is."`
+
+	Man        manCmd        `cmd:"" hidden:"" help:"Print the man page."`
+	Completion completionCmd `cmd:"" hidden:"" help:"Print completions for a shell."`
 }
 
 // Help is the text below the list of commands.

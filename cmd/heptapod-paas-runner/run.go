@@ -105,7 +105,7 @@ func (c *runCmd) serve(ctx context.Context, cfg *config.Config, ledger *store.St
 	if err != nil {
 		log.Warn("the service manager is not told how the service is", "err", err)
 	}
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	h := newHerald(socket, m, log)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

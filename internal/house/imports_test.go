@@ -58,11 +58,12 @@ var rules = []rule{
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
 	{"internal/e2e/*", nil, "writes text, and runs what is built from it"},
 	{"internal/demo", nil, "sees what a user sees: processes and HTTP"},
+	{"internal/manual", nil, "writes down a command line, whatever it does"},
 	{"internal/notify", nil, "a datagram to the service manager, whatever the service is"},
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
 	{"internal/house", nil, "tests only"},
 	{"cmd/paas-relay", []string{"internal/relay"}, "travels to every instance: the standard library only"},
-	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/online", "internal/notify", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
+	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/online", "internal/manual", "internal/notify", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
 }
 
 // testOnly are rooms that only tests may import.
@@ -143,7 +144,7 @@ func TestThirdPartyModulesStayInTheirRooms(t *testing.T) {
 // modules says which rooms may use which module.
 var modules = map[string][]string{
 	"github.com/BurntSushi/toml":          {"internal/config", "internal/hostfile", "internal/relay/enginetest/*", "internal/sim/*"},
-	"github.com/alecthomas/kong":          {"cmd/heptapod-paas-runner", "cmd/heptapod-paas-runner-register"},
+	"github.com/alecthomas/kong":          {"cmd/heptapod-paas-runner", "cmd/heptapod-paas-runner-register", "internal/manual"},
 	"github.com/lmittmann/tint":           {"cmd/heptapod-paas-runner"},
 	"golang.org/x/term":                   {"cmd/heptapod-paas-runner", "internal/register"},
 	"github.com/go-git/go-git/v5":         {"internal/gitpush", "internal/sim/clever"},
