@@ -4,6 +4,7 @@
 # make test        all tests, with the race detector; installs what they need, as root
 # make test-short  the quick ones; needs nothing but Go
 # make simulate    random histories with crashes and faults: SEED=1 RUNS=1000 SIM_BREAK=
+# make soak        the real program under kill -9, SIGSTOP, full disk, cut network: SOAK=300 (seconds)
 # make lint        the linter, in the version that tools.mod pins
 # make help        everything else
 
@@ -54,6 +55,14 @@ simulate:
 	@names=$$($(GO) run ./internal/e2e/broken bin/.broken) && \
 		$(GO) test -c -overlay bin/.broken/overlay.json -ldflags "-X heptapod-paas-runner/internal/e2e.breakable=$$names" -o bin/simulate ./internal/e2e
 	@if [ "$(RUNS)" != 0 ]; then SEED=$(SEED) RUNS=$(RUNS) bin/simulate; fi
+
+# The real program, killed, frozen, cut off and without disk space, for so many seconds.
+SOAK ?= 300
+
+.PHONY: soak
+soak:
+	@./.ci/need bash git
+	SOAK=$(SOAK) SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/e2e
 
 .PHONY: test-short
 test-short:
