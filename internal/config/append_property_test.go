@@ -171,7 +171,7 @@ func drawFile(t *rapid.T) string {
 // drawSection draws a section with the most awkward values that a template may have.
 func drawSection(t *rapid.T) map[string]any {
 	section := map[string]any{
-		"name": Literal(rapid.StringMatching(`[^\pC\s](\PC{0,12}[^\pC\s])?`).Draw(t, "name")), "url": "https://new.example",
+		"name": Literal(rapid.StringMatching(`[^\pC\pZ](\PC{0,12}[^\pC\pZ])?`).Draw(t, "name")), "url": "https://new.example",
 		"token": "glrt-new", "executor": "local-docker",
 	}
 	if rapid.Bool().Draw(t, "expected") {
