@@ -14,8 +14,8 @@ import (
 
 // oauth is a runner that acts as a user by OAuth, in whichever way.
 func oauth(more string) func(string) string {
-	return swap("  cc_token = \""+clever.FirstToken+"\"\n", "", "#runner\n", "  cc_auth = \"oauth1\"\n  cc_consumer_key = \"the-key\"\n"+
-		"  cc_consumer_secret = \"the-secret\"\n  cc_oauth_token = \"the-token\"\n  cc_oauth_secret = \""+clever.FirstToken+"\"\n"+more)
+	return swap("  cc_token = \""+clever.FirstToken+"\"\n", "", "#runner\n", "  cc_auth = \"oauth1\"\n  cc_consumer_key = \""+clever.ConsumerKey+"\"\n"+
+		"  cc_consumer_secret = \""+clever.ConsumerSecret+"\"\n  cc_oauth_token = \""+clever.OAuthToken+"\"\n  cc_oauth_secret = \""+clever.OAuthSecret+"\"\n"+more)
 }
 
 // credentialRows are the keys by which the cloud knows us.
@@ -55,11 +55,11 @@ func credentialRows() map[string]keyRow {
 			see:     func(s *scene) string { return s.clever.Applications()[0].Organisation },
 		},
 		"runners/cc_token":           {with: swap(clever.FirstToken, "another"), prepare: one, play: started, see: shown, was: "token " + clever.FirstToken, is: "token another"},
-		"runners/cc_auth":            {with: at("runner", `cc_auth = "bearer"`), prepare: one, see: shown, was: "token " + clever.FirstToken, is: "Bearer " + clever.FirstToken},
-		"runners/cc_consumer_key":    {with: oauth(""), prepare: one, play: started, see: param("oauth_consumer_key"), was: "no oauth_consumer_key", is: "the-key"},
-		"runners/cc_consumer_secret": {with: oauth(""), prepare: one, play: started, see: param("oauth_signature"), was: "no oauth_signature", is: "the-secret&" + clever.FirstToken},
-		"runners/cc_oauth_token":     {with: oauth(""), prepare: one, play: started, see: param("oauth_token"), was: "no oauth_token", is: "the-token"},
-		"runners/cc_oauth_secret":    {with: oauth(""), prepare: one, see: func(s *scene) string { return pushed(s) }, was: "Jenkins:" + clever.FirstToken, is: "the-token:" + clever.FirstToken},
+		"runners/cc_auth":            {with: swap("#runner\n", "  cc_auth = \"bearer\"\n", clever.FirstToken, clever.ServiceToken), prepare: one, see: shown, was: "token " + clever.FirstToken, is: "Bearer " + clever.ServiceToken},
+		"runners/cc_consumer_key":    {with: oauth(""), prepare: one, play: started, see: param("oauth_consumer_key"), was: "no oauth_consumer_key", is: clever.ConsumerKey},
+		"runners/cc_consumer_secret": {with: oauth(""), prepare: one, play: started, see: param("oauth_signature"), was: "no oauth_signature", is: clever.ConsumerSecret + "&" + clever.OAuthSecret},
+		"runners/cc_oauth_token":     {with: oauth(""), prepare: one, play: started, see: param("oauth_token"), was: "no oauth_token", is: clever.OAuthToken},
+		"runners/cc_oauth_secret":    {with: oauth(""), prepare: one, see: func(s *scene) string { return pushed(s) }, was: "Jenkins:" + clever.FirstToken, is: clever.OAuthToken + ":" + clever.OAuthSecret},
 		"runners/cc_oauth_signature": {with: oauth("  cc_oauth_signature = \"hmac-sha512\"\n"), play: started, see: param("oauth_signature_method"), was: "no oauth_signature_method", is: "HMAC-SHA512"},
 		"runners/cc_git_user":        {with: git, prepare: one, play: started, see: func(s *scene) string { user, _, _ := strings.Cut(pushed(s), ":"); return user }, was: "Jenkins", is: "pusher"},
 		"runners/cc_git_password":    {with: git, prepare: one, play: started, see: func(s *scene) string { _, password, _ := strings.Cut(pushed(s), ":"); return password }, was: clever.FirstToken, is: "with-that"},

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -20,54 +19,6 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files")
-
-func TestAuthorisation(t *testing.T) {
-	t.Parallel()
-	s := clever.New(clever.Config{})
-	s.SetOrganisation("orga_b", "token-b")
-	mine := api{t, s, clever.FirstToken}
-	app := mine.create("one")
-	for _, path := range []string{apps, apps + "/" + app.ID, apps + "/" + app.ID + "/env", "/v2/summary", "/v2/self"} {
-		api{t, s, ""}.refused("GET", path, "", http.StatusUnauthorized, 2001)
-		api{t, s, "wrong"}.refused("GET", path, "", http.StatusUnauthorized, 2001)
-	}
-	other := api{t, s, "token-b"}
-	other.refused("GET", apps, "", http.StatusForbidden, 2002)
-	other.refused("DELETE", apps+"/"+app.ID, "", http.StatusForbidden, 2002)
-	other.refused("GET", "/v2/organisations/orga_b/applications/"+app.ID, "", http.StatusNotFound, 4004)
-	other.refused("GET", "/v2/organisations/orga_c/applications", "", http.StatusNotFound, 4001)
-	var list []appAnswer
-	other.get("GET", "/v2/organisations/orga_b/applications", "", &list)
-	if len(list) != 0 {
-		t.Errorf("another organisation sees %v", list)
-	}
-	for _, header := range []string{
-		"token sim-cc-token", "Bearer sim-cc-token", "TOKEN sim-cc-token",
-		`OAuth oauth_consumer_key="k", oauth_token="t", oauth_signature="consumer%26sim-cc-token"`,
-		`OAuth oauth_signature_method="PLAINTEXT",oauth_signature="c%26sim-cc-token"`,
-	} {
-		if got := status(t, s, header); got != http.StatusOK {
-			t.Errorf("%s: %d", header, got)
-		}
-	}
-	for _, header := range []string{
-		"sim-cc-token", "token", "Basic sim-cc-token", `OAuth oauth_signature="sim-cc-token"`, "OAuth ",
-		`OAuth oauth_signature_method="HMAC-SHA1",oauth_signature="c%26sim-cc-token"`,
-	} {
-		if got := status(t, s, header); got != http.StatusUnauthorized {
-			t.Errorf("%s: %d", header, got)
-		}
-	}
-}
-
-func status(t *testing.T, s *clever.Server, header string) int {
-	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, apps, nil)
-	r.Header.Set("Authorization", header)
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, r)
-	return w.Code
-}
 
 func TestCatalogNeedsNoCredential(t *testing.T) {
 	t.Parallel()

@@ -20,26 +20,26 @@ const (
 // application is one application with everything that ever happened to it.
 // Server.mu guards all of it but the repository, which has its own lock.
 type application struct {
-	id, org  string
-	spec     appSpec
-	variant  variantView
-	env      map[string]string
-	tags     []string
-	vhosts   []string
-	repo     *repository
-	files    map[string]any // of the last push to master, as the control endpoint shows them
-	pushed   *snapshot      // the same with their content; nil before the push and after the deletion
-	output   *tail          // the end of what its machines printed
-	state    string
-	busy     bool               // queued for a machine or running on one
-	destroy  context.CancelFunc // destroys the machine; nil without one
-	history  []*deployment      // oldest first
-	created  time.Time
-	started  time.Time // the first machine began to boot
-	ended    time.Time // the last machine ended
-	deleted  time.Time
-	vmSince  time.Time // the current machine began to boot; zero without one
-	vmBefore time.Duration
+	id, org   string
+	spec      appSpec
+	variant   variantView
+	env       map[string]string
+	tags      []string
+	vhosts    []string
+	repo      *repository
+	files     map[string]any // of the last push to master, as the control endpoint shows them
+	pushed    *snapshot      // the same with their content; nil before the push and after the deletion
+	output    *tail          // the end of what its machines printed
+	state     string
+	busy      bool               // queued for a machine or running on one
+	destroy   context.CancelFunc // destroys the machine; nil without one
+	history   []*deployment      // oldest first
+	favourite string             // of the vhosts
+	linked    []string           // ids of add-ons whose variables it gets
+	needs     []string           // ids of applications whose published variables it gets
+	exposed   map[string]string  // variables that it publishes
+	created   time.Time
+	deleted   time.Time
 }
 
 // appSpec is what a client says about an application when it creates or edits it.
@@ -70,64 +70,48 @@ type appSpec struct {
 	ForceHTTPS       string            `json:"forceHttps"`
 }
 
-// deployment is one attempt to run a commit on a machine.
-type deployment struct {
-	n           int
-	uuid        string
-	at          time.Time
-	state       string // WIP, OK, FAIL, CANCELLED, TASK_RUNNING
-	action      string // DEPLOY, UNDEPLOY
-	cause       string
-	commit      string
-	files       *snapshot
-	instance    string // id of its machine, "" until it boots
-	machine     string // BOOTING, DEPLOYING, TASK_IN_PROGRESS, UP, DELETED
-	taken       bool   // a machine works on it
-	machineFrom time.Time
-	machineTo   time.Time
-}
-
 // task tells whether a machine of the application is meant to end by itself.
 func (a *application) task() bool {
 	return a.spec.InstanceLifetime == "TASK" || a.env["CC_TASK"] == "true"
 }
 
-// repoReady tells whether git answers for the application.
-func (a *application) repoReady(at time.Time, delay time.Duration) bool {
-	return a.state != stateDeleted && !at.Before(a.created.Add(delay))
+// repoReady tells whether git answers for an application. Needs s.mu.
+func (s *Server) repoReady(a *application, at time.Time) bool {
+	return a.state != stateDeleted && !at.Before(a.created.Add(seconds(s.world.RepoDelaySeconds)))
 }
 
 // vmTime is how long machines of the application have existed.
 func (a *application) vmTime(at time.Time) time.Duration {
-	if a.vmSince.IsZero() {
-		return a.vmBefore
+	var sum time.Duration
+	for _, d := range a.history {
+		sum += d.vmTime(at)
 	}
-	return a.vmBefore + at.Sub(a.vmSince)
+	return sum
 }
 
-// boot notes that a machine for d begins to exist.
-func (a *application) boot(d *deployment, instance string, at time.Time) {
-	a.state = stateBooting
-	a.vmSince = at
-	a.ended = time.Time{}
-	if a.started.IsZero() {
-		a.started = at
+// started is when the first machine began to boot.
+func (a *application) started() time.Time {
+	for _, d := range a.history {
+		if !d.machineFrom.IsZero() {
+			return d.machineFrom
+		}
 	}
-	d.instance, d.machine, d.machineFrom = instance, "BOOTING", at
+	return time.Time{}
 }
 
-// stop notes that the current machine is gone.
-func (a *application) stop(d *deployment, at time.Time) {
-	if d != nil && d.machineTo.IsZero() {
-		d.machine, d.machineTo = "DELETED", at
+// ended is when the last machine went away; zero while there is one.
+func (a *application) ended(at time.Time) time.Time {
+	var last time.Time
+	for _, d := range a.history {
+		switch {
+		case d.machineFrom.IsZero():
+		case d.machineTo.IsZero() || d.machineTo.After(at):
+			return time.Time{}
+		case d.machineTo.After(last):
+			last = d.machineTo
+		}
 	}
-	if a.vmSince.IsZero() {
-		return
-	}
-	a.vmBefore += at.Sub(a.vmSince)
-	a.vmSince = time.Time{}
-	a.ended = at
-	a.destroy = nil
+	return last
 }
 
 // next gives the oldest deployment that no machine has taken up.
@@ -140,7 +124,7 @@ func (a *application) next() *deployment {
 	return nil
 }
 
-// current gives the deployment whose machine exists, or nil.
+// current gives the deployment whose machine runs, or nil.
 func (a *application) current() *deployment {
 	for _, d := range a.history {
 		if d.instance != "" && d.machineTo.IsZero() {
@@ -148,4 +132,25 @@ func (a *application) current() *deployment {
 		}
 	}
 	return nil
+}
+
+// cancel ends all deployments that have not ended.
+func (a *application) cancel(at time.Time) {
+	for _, d := range a.history {
+		if d.open() {
+			d.set("CANCELLED", at)
+		}
+	}
+}
+
+// halt destroys the machine.
+func (a *application) halt(at, gone time.Time) {
+	if a.destroy != nil {
+		a.destroy()
+		a.destroy = nil
+	}
+	if d := a.current(); d != nil {
+		d.machineTo, d.stopping = gone, at
+		a.state = stateEnded
+	}
 }

@@ -4,6 +4,7 @@ package clever
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,40 @@ const (
 	nodeVariant      = "395103fb-d6e2-4fdd-93bc-bc99146f1ea2"
 	bytesPerMebibyte = 1 << 20
 )
+
+// routeCatalog lists what needs no credential.
+func (s *Server) routeCatalog(on func(string, handle)) {
+	on("GET /v2/products/instances", func(*call) (any, error) { return s.products(), nil })
+	on("GET /v2/products/instances/{type}", func(c *call) (any, error) {
+		for _, p := range s.products() {
+			if p.Type+"-"+p.Version == c.r.PathValue("type") {
+				return p, nil
+			}
+		}
+		return nil, notFound(idNoSuchInstance, "The specified instance does not exist")
+	})
+	on("GET /v2/products/flavors", func(c *call) (any, error) { return flavors(c.r.URL.Query().Get("context")), nil })
+	on("GET "+providersPath, func(*call) (any, error) { return []providerFullView{cellar()}, nil })
+	on("GET "+providersPath+"/{provider}", func(c *call) (any, error) {
+		if c.r.PathValue("provider") != providerID {
+			return nil, notFound(idNoSuchAddon, "The specified add-on provider doesn't exist")
+		}
+		return cellar(), nil
+	})
+	on("GET /v2/products/zones", func(*call) (any, error) { return zonesV2(), nil })
+	on("GET /v4/products/zones", s.listZones)
+	price := func(c *call) (any, error) { return priceSystem(c.r.URL.Query().Get("zone_id")), nil }
+	on("GET /v4/billing/price-system", price)
+	on("GET /v4/billing/organisations/{org}/price-system", price)
+}
+
+// listZones shows those that have all the tags that are asked for.
+func (s *Server) listZones(c *call) (any, error) {
+	list := slices.DeleteFunc(zones(), func(z zoneView) bool {
+		return slices.ContainsFunc(c.r.URL.Query()["tag"], func(tag string) bool { return !slices.Contains(z.Tags, tag) })
+	})
+	return list, nil
+}
 
 // size is one row of a price list.
 type size struct {
@@ -58,11 +93,14 @@ type flavorView struct {
 	Nice            int        `json:"nice"`
 	PriceID         string     `json:"price_id"`
 	Memory          memoryView `json:"memory"`
+	RBDImage        *string    `json:"rbdimage"`
+
+	hourly float64 // in EUR
 }
 
 func (s size) view(context string) flavorView {
 	v := flavorView{
-		Name: s.name, Mem: s.mem, Cpus: s.cpus, Price: s.price * 7, Available: true,
+		Name: s.name, Mem: s.mem, Cpus: s.cpus, Price: s.price * 7, Available: true, hourly: s.price,
 		PriceID: "apps." + s.name,
 		Memory:  memoryView{Unit: "B", Value: int64(s.mem) * bytesPerMebibyte, Formatted: formatMiB(s.mem)},
 	}
@@ -129,11 +167,11 @@ type productView struct {
 }
 
 // products lists the types of instances. The runner's own variant of docker is
-// not public, as on the real platform.
-func products() []productView {
+// not public, as on the real platform. Needs s.mu.
+func (s *Server) products() []productView {
 	return []productView{
 		product("node", nodeVersion, "Node", variantView{nodeVariant, "node", "Node", "node", ""}),
-		product("docker", dockerVersion, "Docker", variantView{dockerVariant, "docker", "Docker", "docker", ""}),
+		product("docker", s.world.DockerVersion, "Docker", variantView{dockerVariant, "docker", "Docker", "docker", ""}),
 	}
 }
 
@@ -147,12 +185,12 @@ func product(kind, version, name string, variant variantView) productView {
 }
 
 // variantOf checks the triple that a creation names. An empty variant is that of
-// plain docker.
-func variantOf(kind, version, variant string) (variantView, bool) {
-	if kind == "docker" && version == dockerVersion && variant == heptapodVariant {
+// plain docker. Needs s.mu.
+func (s *Server) variantOf(kind, version, variant string) (variantView, bool) {
+	if kind == "docker" && version == s.world.DockerVersion && variant == heptapodVariant {
 		return variantView{heptapodVariant, heptapodContext, "Heptapod Docker Runner", "docker", ""}, true
 	}
-	for _, p := range products() {
+	for _, p := range s.products() {
 		if p.Type == kind && p.Version == version && (variant == "" || variant == p.Variant.ID) {
 			return p.Variant, true
 		}
@@ -176,11 +214,34 @@ type zoneView struct {
 
 func zones() []zoneView {
 	var list []zoneView
-	for i, name := range []string{"par", "parhds", "grahds", "rbx", "rbxhds", "scw", "ldn", "mtl", "sgp", "syd", "wsw"} {
+	for _, name := range zoneNames() {
 		list = append(list, zoneView{
-			ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Name: name, DisplayName: strings.ToUpper(name),
+			ID: zoneID(name), Name: name, DisplayName: strings.ToUpper(name),
 			OutboundIPs: []string{}, Tags: []string{"for:applications"}, Status: "ACTIVE",
 		})
+	}
+	return list
+}
+
+func zoneNames() []string {
+	return []string{"par", "parhds", "grahds", "rbx", "rbxhds", "scw", "ldn", "mtl", "sgp", "syd", "wsw"}
+}
+
+func zoneID(name string) string {
+	return fmt.Sprintf("00000000-0000-4000-8000-%012d", slices.Index(zoneNames(), name))
+}
+
+// zoneViewV2 is a zone as version 2 shows it.
+type zoneViewV2 struct {
+	Name     string `json:"name"`
+	Internal bool   `json:"internal"`
+	Region   string `json:"correspondingRegion"`
+}
+
+func zonesV2() []zoneViewV2 {
+	var list []zoneViewV2
+	for _, name := range zoneNames() {
+		list = append(list, zoneViewV2{Name: name, Region: name})
 	}
 	return list
 }

@@ -3,12 +3,14 @@
 package clever
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -56,9 +58,34 @@ func (a *application) show(at time.Time) Application {
 	return Application{
 		ID: a.id, Name: a.spec.Name, Organisation: a.org, Flavor: a.spec.MaxFlavor, Zone: a.spec.Zone,
 		Env: maps.Clone(a.env), Files: a.files, State: a.state, CreatedAt: a.created,
-		StartedAt: timeOrNull(a.started), EndedAt: timeOrNull(a.ended), DeletedAt: timeOrNull(a.deleted),
+		StartedAt: timeOrNull(a.started()), EndedAt: timeOrNull(a.ended(at)), DeletedAt: timeOrNull(a.deleted),
 		VMSeconds: math.Round(a.vmTime(at).Seconds()*1000) / 1000,
 	}
+}
+
+// Usage is how long machines of one flavor have existed for one organisation.
+type Usage struct {
+	Organisation string  `json:"organisation"`
+	Flavor       string  `json:"flavor"`
+	VMSeconds    float64 `json:"vm_seconds"`
+	Price        float64 `json:"price"` // in EUR, by the second
+}
+
+// Usage adds up what each organisation has used, by organisation and flavor.
+func (s *Server) Usage() []Usage {
+	sums := map[[2]string]float64{}
+	for _, a := range s.Applications() {
+		sums[[2]string{a.Organisation, a.Flavor}] += a.VMSeconds
+	}
+	list := make([]Usage, 0, len(sums))
+	for key, n := range sums {
+		flavor, _ := flavorNamed(key[1])
+		list = append(list, Usage{key[0], key[1], math.Round(n*1000) / 1000, math.Round(n/3600*flavor.hourly*1e6) / 1e6})
+	}
+	slices.SortFunc(list, func(a, b Usage) int {
+		return cmp.Or(cmp.Compare(a.Organisation, b.Organisation), cmp.Compare(a.Flavor, b.Flavor))
+	})
+	return list
 }
 
 // showFiles makes what the control endpoint shows of a tree.
@@ -92,19 +119,12 @@ func (s *Server) AddForeign(org, name string) (string, error) {
 	if s.orgs[org] == nil {
 		return "", errors.New("no such organisation: " + org)
 	}
-	spec := appSpec{Name: name, InstanceType: "docker", InstanceVersion: dockerVersion}
+	spec := appSpec{Name: name, InstanceType: "docker", InstanceVersion: s.world.DockerVersion}
 	if err := spec.complete(); err != nil {
 		return "", err
 	}
-	variant, _ := variantOf("docker", dockerVersion, "")
+	variant, _ := s.variantOf("docker", s.world.DockerVersion, "")
 	return s.add(org, spec, variant).id, nil
-}
-
-// SetOrganisation adds an organisation, or gives it another token.
-func (s *Server) SetOrganisation(id, token string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.orgs[id] = &organisation{id: id, token: token}
 }
 
 func (s *Server) routeControl(mux *http.ServeMux) {
@@ -130,19 +150,7 @@ func (s *Server) routeControl(mux *http.ServeMux) {
 		}
 		fault.Refuse(w, err)
 	})
-	mux.HandleFunc("PUT /_sim/organisations/{id}", func(w http.ResponseWriter, r *http.Request) {
-		var body struct {
-			Token string `json:"token"`
-		}
-		err := fault.Decode(r, &body)
-		if err == nil && body.Token == "" {
-			err = errors.New("the token is missing")
-		}
-		if err != nil {
-			fault.Refuse(w, err)
-			return
-		}
-		s.SetOrganisation(r.PathValue("id"), body.Token)
-		fault.Answer(w, http.StatusOK, map[string]string{"id": r.PathValue("id")})
+	mux.HandleFunc("GET /_sim/usage", func(w http.ResponseWriter, _ *http.Request) {
+		fault.Answer(w, http.StatusOK, s.Usage())
 	})
 }

@@ -3,15 +3,18 @@
 package clever
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 const (
-	defaultDeployments = 10 // how many a list without a limit shows
-	v4AppPath          = "/v4/orchestration/organisations/{org}/applications/{app}"
+	defaultList = 10 // how many a list of deployments without a limit shows
+	maxList     = 1000
 )
 
 type authorView struct {
@@ -31,151 +34,213 @@ type deploymentView struct {
 	Author    authorView `json:"author"`
 }
 
-func (d *deployment) view(a *application) deploymentView {
+func (d *deployment) view() deploymentView {
 	return deploymentView{
 		ID: d.n, UUID: d.uuid, Date: d.at.UnixMilli(), State: d.state, Action: d.action, Commit: d.commit,
-		Cause: d.cause, Instances: 1, Author: authorView{"user_" + a.org, a.org},
+		Cause: d.cause, Instances: 1, Author: authorView{d.author, d.author},
+	}
+}
+
+type originView struct {
+	Action      string   `json:"action"`
+	Cause       string   `json:"cause"`
+	Source      string   `json:"source"`
+	AuthorID    string   `json:"authorId"`
+	Constraints []string `json:"constraints"`
+	Priority    string   `json:"priority"`
+}
+
+type stepView struct {
+	State string    `json:"state"`
+	Date  time.Time `json:"date"`
+}
+
+type deploymentViewV4 struct {
+	ID            string            `json:"id"`
+	OwnerID       string            `json:"ownerId"`
+	ApplicationID string            `json:"applicationId"`
+	StartDate     time.Time         `json:"startDate"`
+	State         string            `json:"state"`
+	Steps         []stepView        `json:"steps"`
+	Version       map[string]string `json:"version"`
+	Origin        originView        `json:"origin"`
+	Dedicated     bool              `json:"hasDedicatedBuild"`
+	Configuration any               `json:"applicationConfiguration,omitempty"`
+}
+
+func (d *deployment) viewV4(a *application) deploymentViewV4 {
+	return deploymentViewV4{
+		ID: d.uuid, OwnerID: a.org, ApplicationID: a.id, StartDate: d.at, State: d.stateV4(),
+		Steps: slices.Clone(d.steps), Version: map[string]string{"commitId": d.commit}, Dedicated: a.spec.SeparateBuild,
+		Origin: originView{Action: d.action, Cause: d.cause, Source: "git", AuthorID: d.author, Constraints: []string{}, Priority: "DEFAULT"},
 	}
 }
 
 func (s *Server) routeDeployments(on func(string, handle)) {
-	on("GET "+appPath+"/deployments", s.listDeployments)
-	on("GET "+appPath+"/deployments/{uuid}", func(c *call) (any, error) {
-		d, err := c.deployment()
-		if err != nil {
-			return nil, err
+	on("GET "+appPath+"/deployments", func(c *call) (any, error) {
+		views := []deploymentView{}
+		for _, d := range page(c, s.shown(c.app, c.now), defaultList) {
+			views = append(views, d.view())
 		}
-		return d.view(c.app), nil
+		return views, nil
 	})
-	on("DELETE "+appPath+"/deployments/{uuid}/instances", func(c *call) (any, error) {
-		if _, err := c.deployment(); err != nil {
-			return nil, err
-		}
-		return s.halt(c)
-	})
-	on("GET "+appPath+"/instances", s.listInstances)
-	on("POST "+appPath+"/instances", s.redeploy)
-	on("DELETE "+appPath+"/instances", s.halt)
-	on("GET "+v4AppPath+"/deployments", s.listDeploymentsV4)
-	on("GET "+v4AppPath+"/deployments/{uuid}", func(c *call) (any, error) {
-		d, err := c.deployment()
-		if err != nil {
-			return nil, err
-		}
-		return d.viewV4(c.app), nil
-	})
-	on("GET "+v4AppPath+"/instances", s.listInstancesV4)
-}
-
-func (c *call) deployment() (*deployment, error) {
-	for _, d := range c.app.history {
-		if d.uuid == c.r.PathValue("uuid") {
-			return d, nil
-		}
+	one := func(pattern string, show func(*call, *deployment) (any, error)) {
+		on(pattern, func(c *call) (any, error) {
+			for _, d := range c.app.history {
+				if d.uuid == c.r.PathValue("uuid") && !d.at.After(c.now) {
+					return show(c, d)
+				}
+			}
+			return nil, notFound(idNoSuchDeployment, "The specified deployment doesn't exist")
+		})
 	}
-	return nil, &problem{http.StatusNotFound, idNoSuchDeployment, "The specified deployment doesn't exist"}
+	one("GET "+appPath+"/deployments/{uuid}", func(_ *call, d *deployment) (any, error) { return d.view(), nil })
+	one("DELETE "+appPath+"/deployments/{uuid}/instances", s.cancelDeployment)
+	one("GET "+v4AppPath+"/deployments/{uuid}", func(c *call, d *deployment) (any, error) { return s.showV4(c, d), nil })
+	on("GET "+v4AppPath+"/deployments", s.listDeploymentsV4)
 }
 
-// page gives the newest deployments first, as many as the query asks for.
-func (c *call) page() []*deployment {
-	q := c.r.URL.Query()
-	list := slices.Clone(c.app.history)
+// shown gives the deployments that are listed, newest first.
+func (s *Server) shown(a *application, at time.Time) []*deployment {
+	at = at.Add(-seconds(s.world.StaleListsSeconds))
+	list := slices.DeleteFunc(slices.Clone(a.history), func(d *deployment) bool { return d.at.After(at) })
 	slices.Reverse(list)
-	if action := q.Get("action"); action != "" {
-		list = slices.DeleteFunc(list, func(d *deployment) bool { return d.action != action })
+	return list
+}
+
+// page gives as many deployments as the query asks for, of the actions that it names.
+func page(c *call, list []*deployment, limit int) []*deployment {
+	q := c.r.URL.Query()
+	if actions := q["action"]; len(actions) > 0 && actions[0] != "" {
+		list = slices.DeleteFunc(list, func(d *deployment) bool { return !slices.Contains(actions, d.action) })
 	}
 	offset, _ := strconv.Atoi(q.Get("offset"))
-	limit, err := strconv.Atoi(q.Get("limit"))
-	if err != nil || limit <= 0 {
-		limit = defaultDeployments
+	if n, err := strconv.Atoi(q.Get("limit")); err == nil && n > 0 {
+		limit = n
 	}
 	offset = min(max(offset, 0), len(list))
 	return list[offset:min(offset+limit, len(list))]
 }
 
-func (s *Server) listDeployments(c *call) (any, error) {
+// limited checks the limit of a list of version 4.
+func (c *call) limited() error {
+	text := c.r.URL.Query().Get("limit")
+	if n, err := strconv.Atoi(text); text != "" && (err != nil || n < 1 || n > maxList) {
+		return &problem{Status: http.StatusBadRequest, ID: idBadRequest, Text: "limit must be between 1 and 1000", Fields: map[string]string{"limit": text}}
+	}
+	return nil
+}
+
+func (s *Server) listDeploymentsV4(c *call) (any, error) {
+	if err := c.limited(); err != nil {
+		return nil, err
+	}
+	list := s.shown(c.app, c.now)
+	if c.r.URL.Query().Get("order") == "ASC" {
+		slices.Reverse(list)
+	}
+	views := []deploymentViewV4{}
+	for _, d := range page(c, list, defaultList) {
+		views = append(views, s.showV4(c, d))
+	}
+	return views, nil
+}
+
+func (s *Server) showV4(c *call, d *deployment) deploymentViewV4 {
+	v := d.viewV4(c.app)
+	if c.r.URL.Query().Get("includeApplicationConfiguration") == "true" {
+		v.Configuration = s.view(c, c.app)
+	}
+	return v
+}
+
+// listAllDeployments shows the newest of all applications of an owner.
+func (s *Server) listAllDeployments(c *call) (any, error) {
+	var all []*deployment
+	for _, a := range s.listed(c.org.id, c.now) {
+		all = append(all, s.shown(a, c.now)...)
+	}
+	slices.SortStableFunc(all, func(a, b *deployment) int { return b.at.Compare(a.at) })
 	views := []deploymentView{}
-	for _, d := range c.page() {
-		views = append(views, d.view(c.app))
+	for _, d := range page(c, all, defaultList) {
+		views = append(views, d.view())
 	}
 	return views, nil
 }
 
-type machineView struct {
-	ID             string     `json:"id"`
-	AppID          string     `json:"appId"`
-	IP             string     `json:"ip"`
-	AppPort        int        `json:"appPort"`
-	State          string     `json:"state"`
-	Flavor         flavorView `json:"flavor"`
-	Commit         string     `json:"commit"`
-	DeployNumber   int        `json:"deployNumber"`
-	DeployID       string     `json:"deployId"`
-	InstanceNumber int        `json:"instanceNumber"`
-	DisplayName    string     `json:"displayName"`
-	CreationDate   int64      `json:"creationDate"`
-}
-
-func (s *Server) listInstances(c *call) (any, error) {
-	q := c.r.URL.Query()
-	views := []machineView{}
-	flavor, _ := flavorNamed(c.app.spec.MaxFlavor)
-	for _, d := range c.app.history {
-		switch {
-		case d.instance == "", q.Get("deploymentId") != "" && q.Get("deploymentId") != d.uuid,
-			d.machine == "DELETED" && q.Get("withDeleted") != "true":
-			continue
-		}
-		views = append(views, machineView{
-			ID: d.instance, AppID: c.app.id, IP: "127.0.0.1", AppPort: 8080, State: d.machine, Flavor: flavor,
-			Commit: d.commit, DeployNumber: d.n, DeployID: d.uuid, DisplayName: c.app.spec.Name,
-			CreationDate: d.machineFrom.UnixMilli(),
-		})
-	}
-	return views, nil
-}
-
-// redeploy runs the pushed commit once more.
+// redeploy runs a pushed commit once more, the last one if none is named.
 func (s *Server) redeploy(c *call) (any, error) {
-	if c.app.pushed == nil {
+	files := c.app.pushed
+	if commit := c.r.URL.Query().Get("commit"); commit != "" && files != nil && commit != files.commit {
+		var err error
+		if files, err = s.snapshotOf(c.app, commit); err != nil {
+			return nil, badRequest("The commit %.40q was never pushed", commit)
+		}
+	}
+	if files == nil {
 		return nil, badRequest("The application has never been deployed")
 	}
-	d := s.deploy(c.app, c.app.pushed, "Console")
+	d := s.deploy(c.app, files, "Console", c.who.id, c.now)
 	return map[string]any{
 		"id": idRedeploy, "message": "The application has successfully been queued for redeploy.",
 		"type": "success", "deploymentId": d.uuid,
 	}, nil
 }
 
-// halt stops the machine and forgets what waits for one.
-func (s *Server) halt(c *call) (any, error) {
+func (s *Server) snapshotOf(a *application, commit string) (*snapshot, error) {
+	if !plumbing.IsHash(commit) {
+		return nil, errors.New("not a commit")
+	}
+	a.repo.mu.Lock()
+	defer a.repo.mu.Unlock()
+	return a.repo.snapshot(plumbing.NewHash(commit), s.pool)
+}
+
+// undeploy stops the machine and forgets what waits for one.
+func (s *Server) undeploy(c *call) (any, error) {
 	a := c.app
-	for _, d := range a.history {
-		if d.state == "WIP" || d.state == "TASK_RUNNING" {
-			d.state = "CANCELLED"
-		}
-	}
-	if a.destroy != nil {
-		a.destroy()
-	}
-	if d := a.current(); d != nil {
-		a.stop(d, c.now)
-		a.state = stateEnded
+	a.cancel(c.now)
+	a.halt(c.now, c.now.Add(seconds(s.world.StopSeconds)))
+	if commit := a.commit(); commit != nil {
+		d := s.record(a, "UNDEPLOY", "Console", c.who.id, *commit, c.now)
+		d.set("OK", c.now)
 	}
 	return success(0, "The application has successfully been stopped."), nil
 }
 
-// deploy records a deployment and asks for a machine. Needs s.mu.
-func (s *Server) deploy(a *application, files *snapshot, cause string) *deployment {
-	d := &deployment{
-		n: len(a.history) + 1, uuid: s.newID("deployment"), at: now(), state: "WIP", action: "DEPLOY",
-		cause: cause, commit: files.commit, files: files,
+// cancelDeployment ends one deployment that has not ended.
+func (s *Server) cancelDeployment(c *call, d *deployment) (any, error) {
+	if !d.open() {
+		return nil, badRequest("The deployment has ended")
 	}
-	a.history = append(a.history, d)
+	d.set("CANCELLED", c.now)
+	if c.app.current() == d {
+		c.app.halt(c.now, c.now.Add(seconds(s.world.StopSeconds)))
+	}
+	return success(0, "The deployment has been cancelled."), nil
+}
+
+// deploy records a deployment and asks for a machine. Needs s.mu.
+func (s *Server) deploy(a *application, files *snapshot, cause, author string, at time.Time) *deployment {
+	d := s.record(a, "DEPLOY", cause, author, files.commit, at)
+	d.files = files
 	if !a.busy {
-		a.boot(d, s.newID("instance"), d.at)
+		s.bootNow(a, d, now())
 	}
 	s.enqueue(a)
+	return d
+}
+
+// record adds to what the platform lists as deployments. Needs s.mu.
+func (s *Server) record(a *application, action, cause, author, commit string, at time.Time) *deployment {
+	d := &deployment{
+		n: len(a.history) + 1, uuid: s.newID("deployment"), at: at, state: "WIP", action: action,
+		cause: cause, author: author, commit: commit, steps: []stepView{{"QUEUED", at}},
+	}
+	if action != "DEPLOY" {
+		d.taken = true // there is nothing to run
+	}
+	a.history = append(a.history, d)
 	return d
 }
 

@@ -2,34 +2,64 @@
 
 package clever
 
-import (
-	"encoding/json"
-	"maps"
-	"net/http"
-	"slices"
-)
-
-const appPath = "/v2/organisations/{org}/applications/{app}"
+import "slices"
 
 // routeApplication lists what can be done with one application.
 func (s *Server) routeApplication(on func(string, handle)) {
 	on("GET "+appPath, func(c *call) (any, error) { return s.view(c, c.app), nil })
 	on("PUT "+appPath, s.edit)
 	on("DELETE "+appPath, s.remove)
-	on("GET "+appPath+"/env", func(c *call) (any, error) { return c.app.envPairs(), nil })
-	on("PUT "+appPath+"/env", s.putEnv)
-	on("PUT "+appPath+"/env/{name}", s.putVariable)
-	on("DELETE "+appPath+"/env/{name}", func(c *call) (any, error) {
-		delete(c.app.env, c.r.PathValue("name"))
-		return s.view(c, c.app), nil
-	})
-	on("GET "+appPath+"/addons/env", func(*call) (any, error) { return []any{}, nil })
-	on("GET "+appPath+"/dependencies/env", func(*call) (any, error) { return []any{}, nil })
-	on("GET "+appPath+"/dependencies", func(*call) (any, error) { return []any{}, nil })
-	on("GET "+appPath+"/addons", func(*call) (any, error) { return []any{}, nil })
-	on("PUT "+appPath+"/branch", func(c *call) (any, error) { return s.view(c, c.app), nil })
+	on("GET "+appPath+"/branches", func(c *call) (any, error) { return []string{c.app.spec.Branch}, nil })
+	on("PUT "+appPath+"/branch", s.setBranch)
+	on("PUT "+appPath+"/buildflavor", s.setBuildFlavor)
+	s.routeEnv(on)
 	s.routeTags(on)
 	s.routeVhosts(on)
+	s.routeDependencies(on)
+}
+
+// edit changes what the body names and keeps the rest.
+func (s *Server) edit(c *call) (any, error) {
+	spec := c.app.spec
+	spec.Env = nil
+	if err := c.decode(&spec); err != nil {
+		return nil, err
+	}
+	if err := spec.complete(); err != nil {
+		return nil, err
+	}
+	spec.InstanceType, spec.InstanceVersion = c.app.spec.InstanceType, c.app.spec.InstanceVersion
+	spec.InstanceVariant = c.app.spec.InstanceVariant
+	c.app.spec = spec
+	return s.view(c, c.app), nil
+}
+
+func (s *Server) setBranch(c *call) (any, error) {
+	var body struct {
+		Branch string `json:"branch"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if body.Branch == "" {
+		return nil, badRequest("The branch is missing")
+	}
+	c.app.spec.Branch = body.Branch
+	return s.view(c, c.app), nil
+}
+
+func (s *Server) setBuildFlavor(c *call) (any, error) {
+	var body struct {
+		Name string `json:"flavorName"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if _, ok := flavorNamed(body.Name); !ok {
+		return nil, badRequest("The flavor %q does not exist", body.Name)
+	}
+	c.app.spec.BuildFlavor, c.app.spec.SeparateBuild = body.Name, true
+	return s.view(c, c.app), nil
 }
 
 func (s *Server) routeTags(on func(string, handle)) {
@@ -63,8 +93,26 @@ func (s *Server) routeVhosts(on func(string, handle)) {
 		}
 		return list, nil
 	})
-	on("GET "+appPath+"/vhosts/favourite", func(*call) (any, error) {
-		return nil, &problem{http.StatusNotFound, idNoFavourite, "No favourite vhost"}
+	on("GET "+appPath+"/vhosts/favourite", func(c *call) (any, error) {
+		if c.app.favourite == "" {
+			return nil, notFound(idNoFavourite, "No favourite vhost")
+		}
+		return vhostView{c.app.favourite}, nil
+	})
+	on("PUT "+appPath+"/vhosts/favourite", func(c *call) (any, error) {
+		var body vhostView
+		if err := c.decode(&body); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(c.app.vhosts, body.FQDN) {
+			return nil, badRequest("The vhost %q is not one of this application", body.FQDN)
+		}
+		c.app.favourite = body.FQDN
+		return body, nil
+	})
+	on("DELETE "+appPath+"/vhosts/favourite", func(c *call) (any, error) {
+		c.app.favourite = ""
+		return success(0, "The favourite vhost has been removed"), nil
 	})
 	on("PUT "+appPath+"/vhosts/{domain}", func(c *call) (any, error) {
 		if h := c.r.PathValue("domain"); !slices.Contains(c.app.vhosts, h) {
@@ -73,72 +121,29 @@ func (s *Server) routeVhosts(on func(string, handle)) {
 		return success(0, "The vhost has been added"), nil
 	})
 	on("DELETE "+appPath+"/vhosts/{domain}", func(c *call) (any, error) {
-		c.app.vhosts = slices.DeleteFunc(c.app.vhosts, func(h string) bool { return h == c.r.PathValue("domain") })
+		h := c.r.PathValue("domain")
+		if c.app.favourite == h {
+			c.app.favourite = ""
+		}
+		c.app.vhosts = slices.DeleteFunc(c.app.vhosts, func(other string) bool { return other == h })
 		return success(0, "The vhost has been removed"), nil
 	})
 }
 
-// edit changes what the body names and keeps the rest.
-func (s *Server) edit(c *call) (any, error) {
-	spec := c.app.spec
-	if err := c.decode(&spec); err != nil {
-		return nil, err
-	}
-	if err := spec.complete(); err != nil {
-		return nil, err
-	}
-	spec.InstanceType, spec.InstanceVersion = c.app.spec.InstanceType, c.app.spec.InstanceVersion
-	c.app.spec = spec
-	return s.view(c, c.app), nil
-}
-
-// putEnv replaces all variables. With ?check=true it only says whether it would.
-func (s *Server) putEnv(c *call) (any, error) {
-	var raw map[string]json.RawMessage
-	if err := c.decode(&raw); err != nil {
-		return nil, err
-	}
-	env := map[string]string{}
-	for _, k := range slices.Sorted(maps.Keys(raw)) {
-		var v string
-		if json.Unmarshal(raw[k], &v) != nil {
-			return nil, badRequest("The value of %s is not a string", k)
-		}
-		env[k] = v
-	}
-	if c.r.URL.Query().Get("check") != "true" {
-		c.app.env = env
-	}
-	return s.view(c, c.app), nil
-}
-
-func (s *Server) putVariable(c *call) (any, error) {
-	var v struct {
-		Value string `json:"value"`
-	}
-	if err := c.decode(&v); err != nil {
-		return nil, err
-	}
-	c.app.env[c.r.PathValue("name")] = v.Value
-	return s.view(c, c.app), nil
-}
-
-// remove deletes an application from every state; its machine goes at once.
+// remove deletes an application from every state; its machine is told to end.
 func (s *Server) remove(c *call) (any, error) {
+	done := success(idDeleted, "The application has successfully been deleted.")
+	if s.world.IgnoreDelete > 0 {
+		s.world.IgnoreDelete--
+		return done, nil
+	}
 	a := c.app
-	if a.destroy != nil {
-		a.destroy()
-	}
-	a.stop(a.current(), c.now)
-	for _, d := range a.history {
-		if d.state == "WIP" || d.state == "TASK_RUNNING" {
-			d.state = "CANCELLED"
-		}
-	}
+	a.cancel(c.now)
+	a.halt(c.now, c.now.Add(seconds(s.world.StopSeconds)))
 	a.state, a.deleted = stateDeleted, c.now
 	s.forget(a)
 	s.log.Debug("application deleted", "app", a.id, "name", a.spec.Name)
-	return success(idDeleted, "The application has successfully been deleted."), nil
+	return done, nil
 }
 
 // forget gives back the memory of a deleted application's repository; what the

@@ -59,7 +59,7 @@ func readFetch(r io.Reader) (fetch, error) {
 
 // gitUploadPack serves a fetch or clone of what was pushed.
 func (s *Server) gitUploadPack(w http.ResponseWriter, r *http.Request) {
-	a := s.gitApp(w, r)
+	a, _ := s.gitApp(w, r)
 	if a == nil {
 		return
 	}

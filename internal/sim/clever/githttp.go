@@ -22,34 +22,33 @@ const (
 	services    = "git-upload-pack git-receive-pack"
 )
 
-// gitApp finds the application of a git request and checks the password. It
+// gitApp finds the application of a git request and who makes it. It
 // answers the request itself when there is nothing to go on with.
-func (s *Server) gitApp(w http.ResponseWriter, r *http.Request) *application {
+func (s *Server) gitApp(w http.ResponseWriter, r *http.Request) (*application, *identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	user, password, given := r.BasicAuth()
-	caller := s.orgWithToken(password)
-	if !given || user == "" || caller == nil {
+	who := s.byGit(r)
+	if who == nil {
 		w.Header().Set("WWW-Authenticate", `Basic realm="Git"`)
 		http.Error(w, "authentication required", http.StatusUnauthorized)
-		return nil
+		return nil, nil
 	}
 	id, isRepo := strings.CutSuffix(r.PathValue("repo"), ".git")
 	a := s.byID[id]
 	switch {
-	case !isRepo || a == nil || !a.repoReady(now(), s.cfg.RepoDelay):
+	case !isRepo || a == nil || !s.repoReady(a, now()):
 		http.Error(w, "repository not found", http.StatusNotFound)
-	case !s.orgs[a.org].owns(password):
+	case !who.actsFor(a.org) || !who.service.pushes(a.id):
 		http.Error(w, "access denied", http.StatusForbidden)
 	default:
-		return a
+		return a, who
 	}
-	return nil
+	return nil, nil
 }
 
 // gitRefs answers the first request of a fetch or push: the references.
 func (s *Server) gitRefs(w http.ResponseWriter, r *http.Request) {
-	a := s.gitApp(w, r)
+	a, _ := s.gitApp(w, r)
 	if a == nil {
 		return
 	}

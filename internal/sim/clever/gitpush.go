@@ -64,7 +64,7 @@ func readPush(r io.Reader) (push, error) {
 
 // gitReceivePack takes a push. One that moves master becomes a deployment.
 func (s *Server) gitReceivePack(w http.ResponseWriter, r *http.Request) {
-	a := s.gitApp(w, r)
+	a, who := s.gitApp(w, r)
 	if a == nil {
 		return
 	}
@@ -84,7 +84,7 @@ func (s *Server) gitReceivePack(w http.ResponseWriter, r *http.Request) {
 	}
 	status, deployed := s.receive(a, p, body)
 	if deployed != nil {
-		s.pushed(a, deployed)
+		s.pushed(a, deployed, who)
 	}
 	report(w, p, status, deployed != nil)
 }
@@ -146,7 +146,7 @@ func (s *Server) move(a *application, c command, before *snapshot) (*snapshot, s
 }
 
 // pushed makes a deployment of what was pushed to master.
-func (s *Server) pushed(a *application, files *snapshot) {
+func (s *Server) pushed(a *application, files *snapshot, who *identity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a.state == stateDeleted {
@@ -155,7 +155,9 @@ func (s *Server) pushed(a *application, files *snapshot) {
 	}
 	a.pushed = files
 	a.files = showFiles(files)
-	s.deploy(a, files, "Git")
+	if !s.world.AcceptPushWithoutDeployment {
+		s.deploy(a, files, "Git", who.id, now().Add(seconds(s.world.DeploymentLagSeconds)))
+	}
 }
 
 // report answers a push: the result by reference, and words for people.

@@ -3,90 +3,199 @@
 package clever
 
 import (
-	"maps"
-	"net/http"
-	"slices"
-	"strings"
+	"strconv"
+	"time"
 )
 
+// orgView is an organisation; a personal space is shown as one too.
 type orgView struct {
-	ID     string `json:"id"`
-	Name   string `json:"name"`
-	Avatar string `json:"avatar"`
+	ID               string  `json:"id"`
+	Name             string  `json:"name"`
+	Description      string  `json:"description"`
+	BillingEmail     *string `json:"billingEmail"`
+	Address          *string `json:"address"`
+	City             *string `json:"city"`
+	Zipcode          *string `json:"zipcode"`
+	Country          *string `json:"country"`
+	Company          *string `json:"company"`
+	VAT              *string `json:"VAT"`
+	Avatar           *string `json:"avatar"`
+	VATState         string  `json:"vatState"`
+	CustomerFullName *string `json:"customerFullName"`
+	CanPay           bool    `json:"canPay"`
+	Enterprise       bool    `json:"cleverEnterprise"`
+	EmergencyNumber  *string `json:"emergencyNumber"`
+	CanSEPA          bool    `json:"canSEPA"`
 }
 
 type userView struct {
-	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Email string `json:"email"`
+	ID             string   `json:"id"`
+	Email          string   `json:"email"`
+	Name           string   `json:"name"`
+	Phone          *string  `json:"phone"`
+	Address        *string  `json:"address"`
+	City           *string  `json:"city"`
+	Zipcode        *string  `json:"zipcode"`
+	Country        *string  `json:"country"`
+	Avatar         *string  `json:"avatar"`
+	CreationDate   int64    `json:"creationDate"`
+	Lang           string   `json:"lang"`
+	EmailValidated bool     `json:"emailValidated"`
+	OAuthApps      []string `json:"oauthApps"`
+	Admin          bool     `json:"admin"`
+	CanPay         bool     `json:"canPay"`
+	PreferredMFA   string   `json:"preferredMFA"`
+	HasPassword    bool     `json:"hasPassword"`
 }
 
 type summaryApp struct {
-	ID          string `json:"id"`
-	Name        string `json:"name"`
-	VariantSlug string `json:"variantSlug"`
-	VariantLogo string `json:"variantLogo"`
-	State       string `json:"state"`
-	CommitID    string `json:"commit"`
+	ID             string  `json:"id"`
+	Name           string  `json:"name"`
+	InstanceType   string  `json:"instanceType"`
+	Variant        string  `json:"instanceVariant"`
+	VariantSlug    string  `json:"variantSlug"`
+	Archived       bool    `json:"archived"`
+	Homogeneous    bool    `json:"homogeneous"`
+	VariantLogoURL string  `json:"variantLogoUrl"`
+	State          string  `json:"state"`
+	CommitID       *string `json:"commit"`
+}
+
+// summaryOwned is what a summary says of a personal space and of an organisation.
+type summaryOwned struct {
+	ID           string         `json:"id"`
+	Name         string         `json:"name"`
+	Avatar       *string        `json:"avatar"`
+	Applications []summaryApp   `json:"applications"`
+	Addons       []addonSummary `json:"addons"`
+	Consumers    []any          `json:"consumers"`
+	CanSEPA      bool           `json:"canSEPA"`
 }
 
 type summaryOrg struct {
-	orgView
-	Applications []summaryApp `json:"applications"`
-	Addons       []any        `json:"addons"`
-	Consumers    []any        `json:"consumers"`
+	summaryOwned
+	Role            string  `json:"role"`
+	Providers       []any   `json:"providers"`
+	VATState        string  `json:"vatState"`
+	CanPay          bool    `json:"canPay"`
+	Enterprise      bool    `json:"cleverEnterprise"`
+	EmergencyNumber *string `json:"emergencyNumber"`
+}
+
+type summaryUser struct {
+	summaryOwned
+	Lang  string `json:"lang"`
+	Admin bool   `json:"admin"`
 }
 
 type summaryView struct {
-	User struct {
-		userView
-		Applications []summaryApp `json:"applications"`
-		Addons       []any        `json:"addons"`
-		Consumers    []any        `json:"consumers"`
-	} `json:"user"`
+	User          summaryUser  `json:"user"`
 	Organisations []summaryOrg `json:"organisations"`
 }
 
-func (o *organisation) user() userView {
-	return userView{ID: "user_" + strings.TrimPrefix(o.id, "orga_"), Name: "Robot of " + o.id, Email: "robot@" + o.id + ".invalid"}
+// tokenView is the credential that a request shows.
+type tokenView struct {
+	Token           string    `json:"token"`
+	Consumer        any       `json:"consumer"`
+	CreationDate    timestamp `json:"creationDate"`
+	ExpirationDate  timestamp `json:"expirationDate"`
+	LastUtilisation timestamp `json:"lastUtilisation"`
+	Rights          any       `json:"rights"`
+}
+
+// timestamp is a time in milliseconds, null when there is none.
+type timestamp time.Time
+
+// MarshalJSON implements json.Marshaler.
+func (t timestamp) MarshalJSON() ([]byte, error) {
+	if time.Time(t).IsZero() {
+		return []byte("null"), nil
+	}
+	return strconv.AppendInt(nil, time.Time(t).UnixMilli(), 10), nil
+}
+
+func (o *organisation) view() orgView {
+	return orgView{ID: o.id, Name: o.id, VATState: "NOT_NEEDED", CanPay: true}
+}
+
+func (i *identity) view() userView {
+	return userView{
+		ID: i.id, Name: i.name, Email: i.email, CreationDate: i.created.UnixMilli(), Lang: "EN", EmailValidated: true,
+		OAuthApps: []string{}, CanPay: true, PreferredMFA: "NONE", HasPassword: i.user != nil,
+	}
+}
+
+func (i *identity) tokenView(at time.Time) tokenView {
+	v := tokenView{Token: i.token, CreationDate: timestamp(i.created), ExpirationDate: timestamp(i.ends), LastUtilisation: timestamp(at)}
+	if i.user != nil {
+		v.Rights = map[string]bool{"almighty": true}
+	}
+	return v
 }
 
 func (s *Server) routeSelf(on func(string, handle)) {
-	on("GET /v2/self", func(c *call) (any, error) { return c.org.user(), nil })
-	on("GET /v2/self/id", func(c *call) (any, error) { return map[string]string{"id": c.org.user().ID}, nil })
-	on("GET /v2/self/tokens/current", func(c *call) (any, error) {
-		return map[string]any{"token": "sim", "expirationDate": c.now.AddDate(0, 3, 0).UnixMilli()}, nil
-	})
+	on("GET /v2/self", func(c *call) (any, error) { return c.who.view(), nil })
+	on("GET /v2/self/id", func(c *call) (any, error) { return map[string]string{"id": c.who.id}, nil })
+	on("GET /v2/self/tokens", func(c *call) (any, error) { return []tokenView{c.who.tokenView(c.now)}, nil })
+	on("GET /v2/self/tokens/current", func(c *call) (any, error) { return c.who.tokenView(c.now), nil })
 	on("GET /v2/summary", s.summary)
-	on("GET /v2/organisations", func(c *call) (any, error) { return []orgView{{ID: c.org.id, Name: c.org.id}}, nil })
+	on("GET /v2/organisations", func(c *call) (any, error) {
+		list := []orgView{}
+		for _, id := range c.who.orgs {
+			if id != c.who.personal && s.orgs[id] != nil {
+				list = append(list, s.orgs[id].view())
+			}
+		}
+		return list, nil
+	})
 }
 
+// summary shows everything that the caller may see.
 func (s *Server) summary(c *call) (any, error) {
-	var v summaryView
-	v.User.userView = c.org.user()
-	v.User.Applications, v.User.Addons, v.User.Consumers = []summaryApp{}, []any{}, []any{}
-	org := summaryOrg{orgView: orgView{ID: c.org.id, Name: c.org.id}, Applications: []summaryApp{}, Addons: []any{}, Consumers: []any{}}
-	for _, a := range s.live(c.org.id) {
-		org.Applications = append(org.Applications, summaryApp{
-			ID: a.id, Name: a.spec.Name, VariantSlug: a.variant.Slug, State: a.platformState(),
-		})
+	v := summaryView{Organisations: []summaryOrg{}}
+	v.User = summaryUser{summaryOwned: s.summaryOf(c, c.who.personal), Lang: "EN"}
+	v.User.ID, v.User.Name = c.who.id, c.who.name
+	for _, id := range c.who.orgs {
+		if id != c.who.personal {
+			v.Organisations = append(v.Organisations, summaryOrg{
+				summaryOwned: s.summaryOf(c, id), Role: "ADMIN", Providers: []any{}, VATState: "NOT_NEEDED", CanPay: true,
+			})
+		}
 	}
-	v.Organisations = []summaryOrg{org}
 	return v, nil
 }
 
-func (s *Server) routeOrganisation(on func(string, handle)) {
-	on("GET /v2/organisations/{org}", func(c *call) (any, error) { return orgView{ID: c.org.id, Name: c.org.id}, nil })
-	on("GET /v2/organisations/{org}/applications", s.list)
-	on("POST /v2/organisations/{org}/applications", s.create)
-	on("GET /v2/organisations/{org}/addons", func(*call) (any, error) { return []any{}, nil })
+func (s *Server) summaryOf(c *call, owner string) summaryOwned {
+	v := summaryOwned{ID: owner, Name: owner, Applications: []summaryApp{}, Addons: []addonSummary{}, Consumers: []any{}}
+	for _, a := range s.listed(owner, c.now) {
+		v.Applications = append(v.Applications, summaryApp{
+			ID: a.id, Name: a.spec.Name, InstanceType: a.spec.InstanceType, Variant: a.variant.ID, VariantSlug: a.variant.Slug,
+			Archived: a.spec.Archived, Homogeneous: a.spec.Homogeneous, VariantLogoURL: a.variant.Logo,
+			State: s.platformState(a), CommitID: a.commit(),
+		})
+	}
+	for _, x := range s.addons {
+		if x.org == owner {
+			v.Addons = append(v.Addons, addonSummary{ID: x.id, RealID: x.realID, Name: x.name, ProviderID: providerID})
+		}
+	}
+	return v
 }
 
-// live lists the applications of an organisation that exist. Needs s.mu.
-func (s *Server) live(org string) []*application {
+func (s *Server) routeOrganisation(on func(string, handle)) {
+	on("GET "+orgPath, func(c *call) (any, error) { return c.org.view(), nil })
+	on("GET "+orgPath+"/applications", s.list)
+	on("POST "+orgPath+"/applications", s.create)
+	on("GET "+orgPath+"/deployments", s.listAllDeployments)
+}
+
+// listed gives the applications of an owner that lists show: those that exist, or that
+// existed a while ago. Needs s.mu.
+func (s *Server) listed(owner string, at time.Time) []*application {
+	at = at.Add(-seconds(s.world.StaleListsSeconds))
 	var list []*application
 	for _, a := range s.apps {
-		if a.org == org && a.state != stateDeleted {
+		if a.org == owner && !a.created.After(at) && (a.deleted.IsZero() || a.deleted.After(at)) {
 			list = append(list, a)
 		}
 	}
@@ -95,75 +204,11 @@ func (s *Server) live(org string) []*application {
 
 func (s *Server) list(c *call) (any, error) {
 	views := []appView{}
-	for _, a := range s.live(c.org.id) {
+	for _, a := range s.listed(c.org.id, c.now) {
+		if kind := c.r.URL.Query().Get("instanceId"); kind != "" && kind != a.spec.InstanceType {
+			continue
+		}
 		views = append(views, s.view(c, a))
 	}
 	return views, nil
-}
-
-// create makes an application. As on the real platform nothing makes it
-// idempotent: the same name twice gives two applications.
-func (s *Server) create(c *call) (any, error) {
-	var spec appSpec
-	if err := c.decode(&spec); err != nil {
-		return nil, err
-	}
-	variant, ok := variantOf(spec.InstanceType, spec.InstanceVersion, spec.InstanceVariant)
-	if !ok {
-		return nil, &problem{http.StatusBadRequest, idNoSuchInstance, "The specified instance does not exist"}
-	}
-	if err := spec.complete(); err != nil {
-		return nil, err
-	}
-	return s.view(c, s.add(c.org.id, spec, variant)), nil
-}
-
-// complete checks what a client said and fills in what it left out.
-func (p *appSpec) complete() error {
-	if strings.TrimSpace(p.Name) == "" {
-		return badRequest("The name is missing")
-	}
-	defaults := []struct {
-		field *string
-		value string
-	}{
-		{&p.Zone, "par"}, {&p.MinFlavor, "XS"}, {&p.MaxFlavor, p.MinFlavor}, {&p.BuildFlavor, "M"},
-		{&p.InstanceLifetime, "REGULAR"}, {&p.Deploy, "git"}, {&p.ForceHTTPS, "DISABLED"}, {&p.Description, p.Name},
-	}
-	for _, d := range defaults {
-		if *d.field == "" {
-			*d.field = d.value
-		}
-	}
-	if p.MaxFlavor == "" {
-		p.MaxFlavor = p.MinFlavor
-	}
-	for _, name := range []string{p.MinFlavor, p.MaxFlavor, p.BuildFlavor} {
-		if _, ok := flavorNamed(name); !ok {
-			return badRequest("The flavor %q does not exist", name)
-		}
-	}
-	if !slices.ContainsFunc(zones(), func(z zoneView) bool { return z.Name == p.Zone }) {
-		return badRequest("The zone %q does not exist", p.Zone)
-	}
-	if !slices.Contains([]string{"REGULAR", "TASK", "MIGRATION"}, p.InstanceLifetime) {
-		return badRequest("The instanceLifetime %q does not exist", p.InstanceLifetime)
-	}
-	p.MinInstances, p.MaxInstances = max(p.MinInstances, 1), max(p.MaxInstances, 1)
-	return nil
-}
-
-// add puts an application into the world. Needs s.mu.
-func (s *Server) add(org string, spec appSpec, variant variantView) *application {
-	id := s.newID("app")
-	a := &application{
-		id: id, org: org, spec: spec, variant: variant, env: map[string]string{}, tags: slices.Clone(spec.Tags),
-		vhosts: []string{strings.ReplaceAll(id, "_", "-") + ".cleverapps.io/"},
-		repo:   newRepository(), files: map[string]any{}, output: &tail{}, state: stateCreated, created: now(),
-	}
-	maps.Copy(a.env, spec.Env)
-	s.apps = append(s.apps, a)
-	s.byID[id] = a
-	s.log.Debug("application created", "app", id, "name", spec.Name)
-	return a
 }

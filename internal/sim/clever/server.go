@@ -15,21 +15,20 @@ import (
 	"heptapod-paas-runner/internal/sim/fault"
 )
 
-// The organisation that exists from the start, and its token.
-const (
-	FirstOrganisation = "orga_sim"
-	FirstToken        = "sim-cc-token"
-)
-
 // Config says how the platform behaves. Its zero value is a platform without any
 // delay whose machines do nothing until they are deleted.
 type Config struct {
 	URL       string        // as clients see it, without a trailing slash; "" = taken from each request
 	BootTime  time.Duration // from push to the start of the entry point
 	RepoDelay time.Duration // how long a new application's repository stays in creation
+	TaskState string        // what a running task is called: TaskRunning, if empty, or TaskWIP
 	Launcher  Launcher      // nil = a machine runs until it is deleted and does nothing
 	Seed      uint64        // of the ids
 	Log       *slog.Logger  // nil = nothing is logged
+
+	// Listens tells whether something listens on a port, so that an application that is
+	// no task and never does can fail. nil = yes.
+	Listens func(ctx context.Context, port string) bool
 }
 
 // Server is the platform. It is an http.Handler; Run starts what is pushed.
@@ -40,36 +39,40 @@ type Server struct {
 	panel   *fault.Panel
 	wake    chan struct{} // holds one token when queue may be non-empty
 
-	mu    sync.Mutex
-	ids   *rand.Rand
-	orgs  map[string]*organisation
-	apps  []*application // in order of creation, deleted ones too
-	byID  map[string]*application
-	queue []*application // have a deployment that waits to be run
-	pool  *blobPool
+	mu     sync.Mutex
+	world  World
+	ids    *rand.Rand
+	apps   []*application // in order of creation, deleted ones too
+	byID   map[string]*application
+	queue  []*application // have a deployment that waits to be run
+	pool   *blobPool
+	hooks  []*hook
+	addons []*addon // in order of creation
+
+	orgs          map[string]*organisation
+	users         map[string]*user
+	consumers     map[string]string // secrets by key
+	serviceTokens []*serviceToken   // in order of creation
+	nonces        nonces
 }
 
-// organisation is a tenant.
-type organisation struct {
-	id    string
-	token string
-}
-
-// New makes a platform with one organisation.
+// New makes a platform with one organisation and one user.
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg:   cfg,
 		log:   cfg.Log,
 		wake:  make(chan struct{}, 1),
 		ids:   rand.New(rand.NewPCG(cfg.Seed, 0x636c6576)),
-		orgs:  map[string]*organisation{FirstOrganisation: {FirstOrganisation, FirstToken}},
+		world: cfg.world(),
 		byID:  map[string]*application{},
+		orgs:  map[string]*organisation{}, users: map[string]*user{}, consumers: map[string]string{},
 		pool:  newBlobPool(),
 		panel: fault.New(fault.Config{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.foundCredentials()
 	s.handler = s.panel.Wrap(s.routes())
 	return s
 }

@@ -20,13 +20,30 @@ type tail struct {
 	lines   []logLine
 	first   int    // number of lines[0]
 	partial []byte // a line without its end yet
+	of      *deployment
 	more    chan struct{}
 }
 
-// logLine is one line of output.
+// logLine is one line of output, or of what the platform says about a deployment.
 type logLine struct {
-	at   time.Time
-	text string
+	at       time.Time
+	text     string
+	of       *deployment
+	platform bool
+}
+
+// belongsTo says whose output follows.
+func (t *tail) belongsTo(d *deployment) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of = d
+}
+
+// say adds a line of the platform's own.
+func (t *tail) say(d *deployment, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(logLine{now(), text, d, true})
 }
 
 // Write implements io.Writer. It never fails.
@@ -42,13 +59,13 @@ func (t *tail) Write(p []byte) (int, error) {
 		if !ended {
 			line, rest = t.partial[:tailWidth], t.partial[tailWidth:]
 		}
-		t.add(string(line))
+		t.add(logLine{now(), string(line), t.of, false})
 		t.partial = bytes.Clone(rest)
 	}
 }
 
-func (t *tail) add(text string) {
-	t.lines = append(t.lines, logLine{now(), text})
+func (t *tail) add(line logLine) {
+	t.lines = append(t.lines, line)
 	if extra := len(t.lines) - tailLines; extra > 0 {
 		t.lines = append(t.lines[:0], t.lines[extra:]...)
 		t.first += extra
@@ -71,13 +88,15 @@ func (t *tail) from(n int) ([]logLine, int, <-chan struct{}) {
 	return append([]logLine(nil), t.lines[skip:]...), t.first + len(t.lines), t.more
 }
 
-// String gives what is kept.
+// String gives what is kept of what was printed.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var b strings.Builder
 	for _, l := range t.lines {
-		b.WriteString(l.text + "\n")
+		if !l.platform {
+			b.WriteString(l.text + "\n")
+		}
 	}
 	b.Write(t.partial)
 	return b.String()

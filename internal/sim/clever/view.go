@@ -2,11 +2,7 @@
 
 package clever
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "strings"
 
 type envPair struct {
 	Name  string `json:"name"`
@@ -75,7 +71,7 @@ type appView struct {
 func (s *Server) view(c *call, a *application) appView {
 	gitSSH := "git+ssh://git@" + strings.TrimPrefix(strings.TrimPrefix(c.base, "https://"), "http://") + "/" + a.id + ".git"
 	v := appView{
-		ID: a.id, Name: a.spec.Name, Description: a.spec.Description, Zone: a.spec.Zone, ZoneID: zones()[0].ID,
+		ID: a.id, Name: a.spec.Name, Description: a.spec.Description, Zone: a.spec.Zone, ZoneID: zoneID(a.spec.Zone),
 		Instance: a.instanceView(),
 		Deployment: repoView{
 			Shutdownable: a.spec.Shutdownable, Type: "GIT", RepoState: "CREATING",
@@ -84,19 +80,17 @@ func (s *Server) view(c *call, a *application) appView {
 		Vhosts: []vhostView{}, CreationDate: a.created.UnixMilli(), LastDeploy: len(a.history),
 		Archived: a.spec.Archived, StickySessions: a.spec.StickySessions, Homogeneous: a.spec.Homogeneous,
 		Favourite: a.spec.Favourite, CancelOnPush: a.spec.CancelOnPush, SeparateBuild: a.spec.SeparateBuild,
-		OwnerID: a.org, State: a.platformState(), Branch: "master", ForceHTTPS: a.spec.ForceHTTPS,
-		Env: a.envPairs(), DeployURL: gitSSH,
+		OwnerID: a.org, State: s.platformState(a), Branch: a.spec.Branch, ForceHTTPS: a.spec.ForceHTTPS,
+		Env: pairs(a.env), DeployURL: gitSSH,
 	}
 	for _, h := range a.vhosts {
 		v.Vhosts = append(v.Vhosts, vhostView{h})
 	}
 	v.BuildFlavor, _ = flavorNamed(a.spec.BuildFlavor)
-	if a.repoReady(c.now, s.cfg.RepoDelay) {
+	if s.repoReady(a, c.now) {
 		v.Deployment.RepoState = "CREATED"
 	}
-	if n := len(a.history); n > 0 {
-		v.CommitID = &a.history[n-1].commit
-	}
+	v.CommitID = a.commit()
 	return v
 }
 
@@ -115,18 +109,21 @@ func (a *application) instanceView() instanceView {
 	}
 }
 
-// platformState is the state that the platform itself shows.
-func (a *application) platformState() string {
+// commit is what was deployed last, null before.
+func (a *application) commit() *string {
+	if n := len(a.history); n > 0 {
+		return &a.history[n-1].commit
+	}
+	return nil
+}
+
+// platformState is the state that the platform itself shows. Needs s.mu.
+func (s *Server) platformState(a *application) string {
+	if s.world.ApplicationState != "" {
+		return s.world.ApplicationState
+	}
 	if a.state == stateBooting || a.state == stateRunning {
 		return "SHOULD_BE_UP"
 	}
 	return "SHOULD_BE_DOWN"
-}
-
-func (a *application) envPairs() []envPair {
-	pairs := []envPair{}
-	for _, k := range slices.Sorted(maps.Keys(a.env)) {
-		pairs = append(pairs, envPair{k, a.env[k]})
-	}
-	return pairs
 }
