@@ -73,19 +73,21 @@ type simCleverCmd struct {
 	serverFlags  `embed:""`
 	BootTime     time.Duration `help:"How long an instance boots (default: 0s)."`
 	RepoDelay    time.Duration `help:"How long a new application has no deployment repository (default: 0s)."`
+	TaskState    string        `enum:"task_running,wip" default:"task_running" help:"What v2 of the API calls the deployment of a running task: task_running or wip (default: ${default})."`
 	SubRunner    string        `enum:"process,virtual" default:"process" help:"process runs each job for real, virtual only plays it (default: ${default})."`
 	GitlabRunner string        `placeholder:"PATH" help:"A stock gitlab-runner for the instances to run (default: the one in PATH, else our own small one)."`
 }
 
 // Help is the text below the flags.
 func (*simCleverCmd) Help() string {
-	return `The organisation is orga_sim, its token sim-cc-token. What is pushed to an application's repository is really
-run, as a process of this computer.
+	return `The organisation is orga_sim, its token sim-cc-token; docs/simulators.md lists the credentials by other schemes.
+What is pushed to an application's repository is really run, as a process of this computer.
 
 Examples:
 
     heptapod-paas-runner sim clever --listen 127.0.0.1:8081 --boot-time 2s
-    curl http://127.0.0.1:8081/_sim/applications`
+    curl http://127.0.0.1:8081/_sim/applications
+    curl -d '{"stale_lists_seconds":5}' http://127.0.0.1:8081/_sim/world`
 }
 
 // Run serves until the context ends, and ends what its instances run.
@@ -97,7 +99,8 @@ func (c *simCleverCmd) Run(ctx context.Context, line *cli, std streams) error {
 			return nil, err
 		}
 		return clever.New(clever.Config{
-			URL: url, BootTime: c.BootTime, RepoDelay: c.RepoDelay, Launcher: launcher, Seed: c.Seed, Log: log,
+			URL: url, BootTime: c.BootTime, RepoDelay: c.RepoDelay, TaskState: c.TaskState, Launcher: launcher, Seed: c.Seed, Log: log,
+			Listens: c.listens(),
 		}), nil
 	})
 }
@@ -107,6 +110,24 @@ func (c *simCleverCmd) launcher(log *slog.Logger) (clever.Launcher, error) {
 		return launch.NewVirtual(nil), nil
 	}
 	return launch.New(launch.Config{GitlabRunner: c.GitlabRunner, Log: log})
+}
+
+// listens looks whether something listens on a port of this computer; nothing does for
+// jobs that are only played.
+func (c *simCleverCmd) listens() func(context.Context, string) bool {
+	if c.SubRunner == "virtual" {
+		return nil
+	}
+	return func(ctx context.Context, port string) bool {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			return false
+		}
+		_ = conn.Close() // nothing was sent
+		return true
+	}
 }
 
 // simulator is one of the two pretend servers.
