@@ -22,6 +22,7 @@ help:
 	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 	@echo "make build       bin/heptapod-paas-runner, -register and bin/paas-relay for this computer"
 	@echo "make cross       the same for linux/amd64, linux/arm64 and darwin/arm64, in dist/"
+	@echo "make deb         dist/heptapod-paas-runner_VERSION_ARCH.deb; VERSION=1.2.3 ARCH=arm64"
 	@echo "make fuzz        every fuzz target for FUZZTIME=$(FUZZTIME)"
 	@echo "make ci          what .ci/run does on a clean checkout"
 	@echo "make clean"
@@ -85,6 +86,15 @@ cross:
 		size=$$(wc -c < dist/$$os-$$arch/paas-relay); \
 		test $$size -le $(RELAY_MAX) || { echo "paas-relay has $$size bytes, more than $(RELAY_MAX)"; exit 1; }; \
 	done
+
+# A Debian version begins with a digit; before the first tag it sorts below all releases.
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' 2>/dev/null | tr - +)),0~$(shell git log -1 --format=%cd.%h --date=format:%Y%m%d 2>/dev/null || echo dev))
+ARCH ?= $(shell $(GO) env GOARCH)
+
+.PHONY: deb
+deb:
+	@./.ci/need dpkg-deb:dpkg gzip
+	@GO="$(GO)" STAMP=$(STAMP) packaging/deb/build "$(VERSION)" $(ARCH) dist
 
 .PHONY: fuzz
 fuzz:

@@ -24,7 +24,7 @@ func TestManualKnowsWhatHelpShows(t *testing.T) {
 	page := strings.ReplaceAll(output("man"), `\-`, "-")
 	scripts := map[string]string{"bash": output("completion", "bash"), "fish": output("completion", "fish")}
 	flag := regexp.MustCompile(`(?m)^ +(?:-\w, )? *(--[a-z][a-z-]+)`)
-	for _, command := range strings.FieldsSeq("run register check status audit demo sim_gitlab sim_clever version") {
+	for command := range strings.FieldsSeq("run register check status audit demo sim_gitlab sim_clever version") {
 		argv := strings.Split(command, "_")
 		flags := flag.FindAllStringSubmatch(output(slices.Concat(argv, []string{"--help"})...), -1)
 		if len(flags) < 3 {

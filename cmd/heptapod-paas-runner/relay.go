@@ -13,12 +13,22 @@ import (
 // relayName is the program that goes to every instance.
 const relayName = "paas-relay"
 
+// packagedRelay is where packages put it, seen from the folder of our own executable.
+// The clouds' instances are of that kind, whatever this computer is.
+const packagedRelay = "../lib/heptapod-paas-runner/linux-amd64/" + relayName
+
 // findRelay gives the path of the relay: the configured one, else the one beside our
-// own executable.
+// own executable, else the package's.
 func findRelay(self, configured string) (string, error) {
 	path := configured
 	if path == "" {
 		path = filepath.Join(filepath.Dir(self), relayName)
+		packaged := filepath.Join(filepath.Dir(self), packagedRelay)
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(packaged); err == nil {
+				path = packaged
+			}
+		}
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

@@ -61,6 +61,8 @@ var rules = []rule{
 	{"internal/manual", nil, "writes down a command line, whatever it does"},
 	{"internal/notify", nil, "a datagram to the service manager, whatever the service is"},
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
+	{"packaging", nil, "tests only"},
+	{"packaging/image", nil, "makes a file of files, whatever is in them"},
 	{"internal/house", nil, "tests only"},
 	{"cmd/paas-relay", []string{"internal/relay"}, "travels to every instance: the standard library only"},
 	{"cmd/*", join(service, "internal/pystate", "internal/register", "internal/online", "internal/manual", "internal/notify", "internal/api", "internal/api/*", "internal/web", "internal/demo", "internal/sim/*"), "joins everything"},
