@@ -23,6 +23,8 @@ help:
 	@echo "make build       bin/heptapod-paas-runner, -register and bin/paas-relay for this computer"
 	@echo "make cross       the same for linux/amd64, linux/arm64 and darwin/arm64, in dist/"
 	@echo "make deb         dist/heptapod-paas-runner_VERSION_ARCH.deb; VERSION=1.2.3 ARCH=arm64"
+	@echo "make image       dist/heptapod-paas-runner_image_ARCH.tar for 'docker load'; needs no engine"
+	@echo "make man         the man pages, in dist/man/"
 	@echo "make fuzz        every fuzz target for FUZZTIME=$(FUZZTIME)"
 	@echo "make ci          what .ci/run does on a clean checkout"
 	@echo "make clean"
@@ -43,6 +45,7 @@ demo: build
 .PHONY: test
 test:
 	@./.ci/need bash git gcc dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
+	@./.ci/need dpkg-deb:dpkg gzip lintian /lib/systemd/systemd:systemd unshare:util-linux adduser curl man:man-db /etc/ssl/certs/ca-certificates.crt:ca-certificates
 	$(GO) test -race -shuffle=on ./...
 
 # Random plans with faults and crashes in simulated time, each from its seed. SIM_BREAK
@@ -95,6 +98,18 @@ ARCH ?= $(shell $(GO) env GOARCH)
 deb:
 	@./.ci/need dpkg-deb:dpkg gzip
 	@GO="$(GO)" STAMP=$(STAMP) packaging/deb/build "$(VERSION)" $(ARCH) dist
+
+.PHONY: image
+image:
+	@./.ci/need /etc/ssl/certs/ca-certificates.crt:ca-certificates
+	@GO="$(GO)" STAMP=$(STAMP) packaging/image/build "heptapod-paas-runner:$(subst +,-,$(subst ~,-,$(VERSION)))" $(ARCH) dist/heptapod-paas-runner_image_$(ARCH).tar
+
+.PHONY: man
+man: build
+	@mkdir -p dist/man
+	@bin/heptapod-paas-runner man > dist/man/heptapod-paas-runner.1
+	@bin/heptapod-paas-runner-register --man > dist/man/heptapod-paas-runner-register.1
+	@echo "man -l dist/man/heptapod-paas-runner.1"
 
 .PHONY: fuzz
 fuzz:
