@@ -46,6 +46,7 @@ func TestOnARealEngine(t *testing.T) {
 			"sub-runner killed":         subRunnerKilled,
 			"sibling asks":              siblingAsks,
 			"sibling holds":             siblingHolds,
+			"job reaches":               jobReaches,
 		}},
 		"user namespaces": {engine.Options{Remap: true}, tests{
 			"socket not permitted": socketNotPermitted,
