@@ -20,6 +20,12 @@ type Checker interface {
 	Check(ctx context.Context, tenant Tenant) error
 }
 
+// Shaper is a provisioner that has a say in the sub-runner's configuration: what it gives
+// is laid over [runners.docker], tables in it over the tables there.
+type Shaper interface {
+	Shape(key, flavor string) map[string]any
+}
+
 // As finds what a provisioner, or one that it decorates, can do beyond the contract.
 func As[T any](p Provisioner) (T, bool) {
 	for p != nil {

@@ -65,6 +65,9 @@ type Spec struct {
 	Key    string
 	Tenant Tenant
 	Flavor string // a Flavor's Name
+	// Progress is told in one line what takes its time; nil = nobody wants to know. It is
+	// called while Create runs, by one goroutine at a time.
+	Progress func(line string)
 }
 
 // Ref names an existing instance. Handle may be empty when it is not known.
