@@ -35,8 +35,8 @@ type town struct {
 	port    string // that the service listens on, in some tests
 }
 
-// newTown builds the programs and starts the simulators, GitLab with the given flags.
-func newTown(t *testing.T, flags ...string) *town {
+// newTown builds the programs and starts the simulators.
+func newTown(t *testing.T) *town {
 	if testing.Short() {
 		t.Skip("builds the programs and takes its time")
 	}
@@ -55,7 +55,7 @@ func newTown(t *testing.T, flags ...string) *town {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { town.log.Close() })
-	town.gitlab = town.simulator("gitlab", flags...)
+	town.gitlab = town.simulator("gitlab")
 	town.clever = town.simulator("clever", "--boot-time", "300ms", "--repo-delay", "100ms")
 	town.configure()
 	return town
