@@ -25,6 +25,12 @@ func (f *file) advise(r *reader, cfg *Config) {
 		if rc.Executor == ExecutorClever {
 			f.adviseFlavors(rr, rc)
 		}
+		if rc.Executor == ExecutorDocker {
+			adviseEngine(rr)
+			if cfg.RelayImage != "" && rc.SubRunner == ModeRelay {
+				r.bad("paas_relay_image", "local-docker builds no image to copy the relay into; leave it out, and set paas_relay_path if need be")
+			}
+		}
 	}
 	f.adviseQuota(cfg)
 }

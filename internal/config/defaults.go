@@ -36,6 +36,7 @@ const (
 	DefaultAuth               = AuthToken                              // cc_auth
 	DefaultOAuthSignature     = "plaintext"                            // cc_oauth_signature
 	DefaultRepoTimeout        = 20 * time.Second                       // cc_deployment_repo_timeout
+	DefaultPullPolicy         = PullMissing                            // paas_docker_pull_policy
 	DefaultRepoWaitStep       = 2 * time.Second                        // cc_deployment_repo_wait_step
 	DefaultOrgaIDAttribute    = "cc_orga_id"                           // cc_orga_id_attribute
 	DefaultOrgaTokenAttribute = "cc_orga_token"                        // cc_orga_token_attribute

@@ -73,7 +73,7 @@ type Runner struct {
 	DependencyProxy bool
 	TraceWatch      TraceWatch
 	Clever          Clever
-	DockerHost      string // of the executor local-docker; "" = Docker's own default
+	Docker          Docker
 
 	// Forward is the section without this program's keys and without the token, for the
 	// sub-runner: types and spelling as in the file. It may hold the operator's secrets.

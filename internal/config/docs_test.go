@@ -55,7 +55,8 @@ func rows(text string) (keys, spellings map[string]string) {
 	keys, spellings = map[string]string{}, map[string]string{}
 	sections := map[string]string{
 		"## Global keys": secGlobal, "## Table `[quota_computation]`": secQuota, "## Table `[[runners]]`": secRunner,
-		"### Table `[[runners]]` with `executor = \"clever-docker\"`": secRunner, "## Table `[runners.job_trace_watch]`": secWatch,
+		"### Table `[[runners]]` with `executor = \"clever-docker\"`": secRunner, "### Table `[[runners]]` with `executor = \"local-docker\"`": secRunner,
+		"## Table `[runners.job_trace_watch]`": secWatch,
 	}
 	present := ""
 	for line := range strings.Lines(text) {

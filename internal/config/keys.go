@@ -9,7 +9,7 @@ const leastPause = 0.01
 
 // Keys lists every key that this program reads.
 func Keys() []Key {
-	return slices.Concat(globalKeys(), quotaKeys(), runnerKeys(), cleverKeys(), watchKeys())
+	return slices.Concat(globalKeys(), quotaKeys(), runnerKeys(), dockerKeys(), cleverKeys(), watchKeys())
 }
 
 func globalKeys() []Key {
@@ -68,7 +68,17 @@ func runnerKeys() []Key {
 		{Section: s, Name: "paas_relay_subnet", Kind: Text, Source: New},
 		{Section: s, Name: "paas_dependency_proxy", Kind: Switch, Default: true, Source: New},
 		{Section: s, Name: "job_trace_watch", Kind: Table, Older: []string{"paas_job_trace_watch"}, Source: Seed},
+	}
+}
+
+func dockerKeys() []Key {
+	s := secRunner
+	return []Key{
 		{Section: s, Name: "host", Kind: Text, Source: Python},
+		{Section: s, Name: "paas_docker_cert_path", Kind: Path, Source: New},
+		{Section: s, Name: "paas_docker_pull_policy", Kind: Choice, Default: DefaultPullPolicy, Choices: []string{PullMissing, PullAlways, PullNever}, Source: New},
+		{Section: s, Name: "paas_docker_default_flavor", Kind: Text, Default: DefaultFlavor, Source: New},
+		{Section: s, Name: "paas_docker_flavors", Kind: Table, Source: New},
 	}
 }
 

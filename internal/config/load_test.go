@@ -204,6 +204,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 				text = "state_file = \"/s\"\n[quota_computation]\n" + line + without(head, 2, name) + section
 			case k.Section == secRunner:
 				text = head + "[[runners]]\n" + line + without(section, 1, strings.TrimSuffix(name, fileSuffix))
+				if slices.ContainsFunc(dockerKeys(), func(d Key) bool { return d.Name == name }) {
+					text = strings.Replace(text, ExecutorClever, ExecutorDocker, 1)
+				}
 			case k.Section == secWatch:
 				text = head + section + "[runners.job_trace_watch]\n" + line
 			case name == "state_file":
@@ -256,7 +259,7 @@ runners = [
 	if diff := gocmp.Diff(want, cfg.Runners[0].Forward); diff != "" {
 		t.Error(diff)
 	}
-	if rc := cfg.Runners[0]; rc.Line != 5 || rc.DockerHost != "unix:///run/d.sock" || cfg.Quota.ReferenceJobs != 2 {
+	if rc := cfg.Runners[0]; rc.Line != 5 || rc.Docker.Host != "unix:///run/d.sock" || cfg.Quota.ReferenceJobs != 2 {
 		t.Errorf("%+v", cfg)
 	}
 }

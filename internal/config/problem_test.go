@@ -81,7 +81,7 @@ func TestProblems(t *testing.T) {
 				"f:4: reference_flavour: unknown key (did you mean reference_flavor?)\n" +
 				"f:5: concurrent: stands in [quota_computation]; a global key stands above the first line in brackets"},
 		{"no executor of ours", head + instead(section, `executor = "clever-docker"`, `executor = "docker"`),
-			`f:10: executor: found "docker", which gitlab-runner runs itself; here it is "clever-docker" (an instance on Clever Cloud for each job) or "local-docker" (for tests)`},
+			`f:10: executor: found "docker", which gitlab-runner runs itself; here it is "clever-docker" (an instance on Clever Cloud for each job) or "local-docker" (containers on a Docker Engine)`},
 		{"an executor that is replaced", head + instead(section, `executor = "clever-docker"`, `executor = "clever-service-docker"`),
 			`f:10: executor: found "clever-service-docker", which is replaced by "clever-docker"`},
 		{"another executor that is replaced", head + instead(section, `executor = "clever-docker"`, `executor = "service-docker"`),
@@ -187,7 +187,7 @@ func TestWarnings(t *testing.T) {
 				"f:16: check_interval: is forwarded to the sub-runner; a global key stands above the first line in brackets\n" +
 				"f:19: paas_keep_resources_for_reuse_seconds: accepted, without effect: each job gets a fresh instance"},
 		{"keys of another executor", head + instead(section, `executor = "clever-docker"`, `executor = "local-docker"`),
-			"f:10: executor: local-docker is not in this release: the service won't start with it"},
+			"f:10: executor: local-docker: jobs run beside everything else on this engine. One that gets the engine's socket, or privileged = true, owns the computer, and what it starts there is not removed with its instance: for trusted jobs only"},
 		{"no environment", head + section[:strings.Index(section, "[runners.")], `f:6: cc_extra_env: CC_ENABLE_HEPTAPOD_RUNNER = "true" is missing in it; Clever Cloud needs it for now`},
 		{"one name twice", head + section + instead(section, `token = "t"`, `token = "u"`), "f:16: name: the section in line 6 has the same name; logs and reference_runner can't tell them apart"},
 		{"nobody listens", "paas_advertise_url = \"http://h:1\"\n" + head + section, "f:1: paas_advertise_url: has no effect without listen_address"},

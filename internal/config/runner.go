@@ -81,7 +81,6 @@ func (f *file) runner(r *reader, watch TraceWatch) Runner {
 		MainImage:       r.text("heptapod_runner_main_image"),
 		RelaySubnet:     r.text("paas_relay_subnet"),
 		DependencyProxy: r.yes("paas_dependency_proxy"),
-		DockerHost:      r.text("host"),
 		TraceWatch:      f.watch(r, watch),
 	}
 	if (rc.TLSCertFile == "") != (rc.TLSKeyFile == "") {
@@ -138,7 +137,7 @@ func (f *file) executor(r *reader, rc *Runner) {
 	}
 	switch rc.Executor {
 	case ExecutorDocker:
-		r.warn("executor", "local-docker is not in this release: the service won't start with it")
+		rc.Docker = f.docker(r)
 	case ExecutorClever:
 		rc.Clever = f.clever(r)
 	}
@@ -166,7 +165,7 @@ func refusal(name string) string {
 		return fmt.Sprintf("which was for tests only; use %q", ExecutorDocker)
 	case "docker", "docker-windows", "docker+machine", "docker-ssh", "docker-ssh+machine", "docker-autoscaler", "instance",
 		"shell", "ssh", "kubernetes", "custom", "parallels", "virtualbox":
-		return fmt.Sprintf("which gitlab-runner runs itself; here it is %q (an instance on Clever Cloud for each job) or %q (for tests)",
+		return fmt.Sprintf("which gitlab-runner runs itself; here it is %q (an instance on Clever Cloud for each job) or %q (containers on a Docker Engine)",
 			ExecutorClever, ExecutorDocker)
 	}
 	return fmt.Sprintf("want one of: %s%s", strings.Join(Executors(), ", "), hint(name, Executors()))

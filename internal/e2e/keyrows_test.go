@@ -22,6 +22,7 @@ func keyRows() map[string]keyRow {
 	maps.Copy(rows, globalRows())
 	maps.Copy(rows, quotaRows())
 	maps.Copy(rows, runnerRows())
+	maps.Copy(rows, dockerRows())
 	maps.Copy(rows, forwardRows())
 	maps.Copy(rows, cleverRows())
 	maps.Copy(rows, credentialRows())
@@ -200,11 +201,6 @@ func runnerRows() map[string]keyRow {
 			with: at("env", "  [runners.job_trace_watch]\n    timeout_seconds = 30"), prepare: neverStarts, see: trace(0),
 			was: "The instance was made, but its sub-runner has written nothing after 5m0s. Retry the job; if it fails again, tell the operators of this runner.",
 			is:  "The instance was made, but its sub-runner has written nothing after 30s. Retry the job; if it fails again, tell the operators of this runner.",
-		},
-		"runners/host": {
-			with: at("runner", `host = "unix:///run/other.sock"`), prepare: one,
-			see: func(s *scene) string { return s.cfg.Runners[0].DockerHost + has(s.file("runner.toml"), "other.sock") },
-			was: "no", is: "unix:///run/other.sockno", // known, for another executor, and not forwarded
 		},
 	}
 }

@@ -64,6 +64,9 @@ type Host struct {
 	Timeout     time.Duration
 	PhaseNote   string // a line for the relay to begin its own part of the trace with; usually ""
 	RelaySubnet string // of the job's network; "" = Docker chooses
+	// Docker is laid over the forwarded [runners.docker], tables in it over the tables
+	// there: what the infrastructure must insist on.
+	Docker map[string]any
 
 	CA         []byte // PEM, to trust the coordinator with
 	ClientCert []byte // PEM, to show to the coordinator

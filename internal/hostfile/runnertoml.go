@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -30,6 +31,9 @@ func runnerTOML(h Host) ([]byte, error) {
 	for _, f := range h.tlsFiles() {
 		section[f.key] = Folder + f.name
 	}
+	if err := overlay(section, h.Docker); err != nil {
+		return nil, err
+	}
 	if h.Mode == ModeRelay {
 		section["url"] = urlPlaceholder
 		docker, err := table(section, "docker")
@@ -49,6 +53,31 @@ func runnerTOML(h Host) ([]byte, error) {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// overlay lays values over [runners.docker], whatever the case of the keys there.
+func overlay(section, over map[string]any) error {
+	if len(over) == 0 {
+		return nil
+	}
+	docker, err := table(section, "docker")
+	if err != nil {
+		return err
+	}
+	for key, value := range over {
+		inner, isTable := value.(map[string]any)
+		if !isTable {
+			deleteFold(docker, key)
+			docker[key] = value
+			continue
+		}
+		there, err := table(docker, key)
+		if err != nil {
+			return err
+		}
+		maps.Copy(there, inner) // labels: their case counts
+	}
+	return nil
 }
 
 // replaced are the keys that we set ourselves, and those that speak of the

@@ -5,6 +5,8 @@ package manager
 import (
 	"context"
 	"time"
+
+	"heptapod-paas-runner/internal/fleet"
 )
 
 // Limits on calls. Every outside call has a timeout of its own; these are for what
@@ -42,6 +44,21 @@ func (m *Manager) do(ctx context.Context, name string, timeout time.Duration, wo
 		}
 	}()
 	return c
+}
+
+// progress gives what a create tells its progress to: lines for the job's log, while it
+// still waits for this very instance.
+func (m *Manager) progress(ctx context.Context, vm *machine) func(string) {
+	return func(text string) {
+		select {
+		case m.events <- func() {
+			if j := vm.job; j != nil && j.vm == vm && j.rec.State == fleet.JobLaunching {
+				m.change(ctx, "progress", j, nil, func(d draft) { say(j.runner, d.job, text) })
+			}
+		}:
+		case <-m.stopped:
+		}
+	}
 }
 
 // ask runs f on the goroutine that owns the state and waits for it; false when the

@@ -158,7 +158,7 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 		return
 	}
 	vm.busy = true
-	spec := cloud.Spec{Key: vm.rec.Key, Tenant: tenant, Flavor: vm.rec.Flavor}
+	spec := cloud.Spec{Key: vm.rec.Key, Tenant: tenant, Flavor: vm.rec.Flavor, Progress: m.progress(ctx, vm)}
 	prov := vm.runner.prov
 	m.do(ctx, "create", startTimeout, func(ctx context.Context) event {
 		seen, err := prov.Create(ctx, spec)

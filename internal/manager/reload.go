@@ -104,7 +104,7 @@ func (r *runner) inherit(was *runner) {
 	for group, p := range was.purses {
 		kept := &purse{group: p.group, tenant: p.tenant, at: p.at, problem: p.problem, listed: p.listed, listedAt: p.listedAt, seen: p.seen}
 		if !r.cfg.Clever.MultiTenant { // the configuration is the credential's source
-			kept.tenant.ID, kept.tenant.Token = r.cfg.Clever.OrgaID, r.cfg.Clever.Token
+			kept.tenant.ID, kept.tenant.Token = r.cfg.Payer()
 		}
 		r.purses[group] = kept
 	}

@@ -153,6 +153,6 @@ func (m *Manager) quota() (fleet.Weight, bool) {
 func (m *Manager) sizing(r *runner) (schedule.Sizing, fleet.Weight, bool) {
 	quota, ok := m.quota()
 	return schedule.Sizing{
-		Flavors: r.flavors, Default: r.cfg.Clever.DefaultFlavor, Max: r.cfg.Clever.MaxFlavor, Allowed: r.cfg.Clever.AllowedFlavors, Variable: flavorVariable,
+		Flavors: r.flavors, Default: r.cfg.DefaultFlavor(), Max: r.cfg.Clever.MaxFlavor, Allowed: r.cfg.Clever.AllowedFlavors, Variable: flavorVariable,
 	}, quota, ok && len(r.flavors) > 0
 }

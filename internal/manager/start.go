@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/hostfile"
@@ -103,6 +104,9 @@ func (m *Manager) files(j *job) ([]fleet.File, error) {
 	if m.cfg.AdvertiseURL != "" {
 		host.NoticeURL = strings.TrimRight(m.cfg.AdvertiseURL, "/") + noticePath
 		host.NoticeBearer = hostfile.NoticeBearer(j.rec.Nonce)
+	}
+	if shaper, ok := cloud.As[cloud.Shaper](j.runner.prov); ok {
+		host.Docker = shaper.Shape(j.vm.rec.Key, j.vm.rec.Flavor)
 	}
 	return hostfile.Render(host)
 }

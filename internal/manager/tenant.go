@@ -67,7 +67,7 @@ func (r *runner) purse(group string) *purse {
 	if p == nil {
 		p = &purse{group: group}
 		if !r.cfg.Clever.MultiTenant {
-			p.tenant = cloud.Tenant{ID: r.cfg.Clever.OrgaID, Token: r.cfg.Clever.Token}
+			p.tenant.ID, p.tenant.Token = r.cfg.Payer()
 		}
 		r.purses[group] = p
 	}
@@ -249,7 +249,8 @@ func (r *runner) refusedCredential(group string, err error) {
 // group has no tenant ends with the reason.
 func (m *Manager) paidBy(ctx context.Context, j *job) (string, bool) {
 	if !j.runner.cfg.Clever.MultiTenant {
-		return j.runner.cfg.Clever.OrgaID, true
+		id, _ := j.runner.cfg.Payer()
+		return id, true
 	}
 	p := j.runner.purse(j.rec.Namespace)
 	switch {

@@ -11,6 +11,7 @@ import (
 
 	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/cloud/clever"
+	"heptapod-paas-runner/internal/cloud/docker"
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/gitpush"
@@ -36,11 +37,26 @@ func (c Clients) Coordinator(rc config.Runner) (*coordinator.Client, error) {
 
 // Provisioner makes a runner's provisioner.
 func (c Clients) Provisioner(rc config.Runner) (cloud.Provisioner, error) {
-	if rc.Executor != "clever-docker" {
-		return nil, fmt.Errorf("executor %q is not available in this release", rc.Executor)
+	p, err := c.bare(rc)
+	if err != nil {
+		return nil, err
 	}
-	cc := rc.Clever
-	p, err := clever.New(clever.Config{
+	return cloud.NewRetry(p, c.Jitter, cloud.RetryConfig{}), nil
+}
+
+// bare makes a provisioner without retries.
+func (c Clients) bare(rc config.Runner) (cloud.Provisioner, error) {
+	switch rc.Executor {
+	case config.ExecutorClever:
+		return c.clever(rc.Clever)
+	case config.ExecutorDocker:
+		return engine(rc)
+	}
+	return nil, fmt.Errorf("executor %q is not available in this release", rc.Executor)
+}
+
+func (c Clients) clever(cc config.Clever) (cloud.Provisioner, error) {
+	return clever.New(clever.Config{
 		APIURL: cc.APIURL, Zone: cc.Zone, FlavorContext: cc.FlavorContext, FlavorNamePrefix: cc.FlavorNamePrefix,
 		VariantUUID: cc.VariantUUID, AuthUser: cc.AuthUser, DefaultFlavor: cc.DefaultFlavor, ExtraEnv: cc.ExtraEnv,
 		RepoTimeout: cc.RepoTimeout, RepoWaitStep: cc.RepoWaitStep,
@@ -48,10 +64,19 @@ func (c Clients) Provisioner(rc config.Runner) (cloud.Provisioner, error) {
 		OAuthToken: cc.Auth.OAuthToken, OAuthSecret: cc.Auth.OAuthSecret, OAuthSignature: cc.Auth.OAuthSignature,
 		GitUser: cc.Auth.GitUser, GitPassword: cc.Auth.GitPassword,
 	}, clever.Deps{Transport: c.Transport, Packs: c.Packs})
-	if err != nil {
-		return nil, err
+}
+
+// engine makes the provisioner of a Docker Engine, which is not reached over the
+// transport of the others.
+func engine(rc config.Runner) (cloud.Provisioner, error) {
+	cfg := docker.Config{
+		Host: rc.Docker.Host, CertPath: rc.Docker.CertPath, Image: rc.MainImage, SubRunner: rc.SubRunner,
+		PullPolicy: rc.Docker.PullPolicy, DefaultFlavor: rc.Docker.DefaultFlavor,
 	}
-	return cloud.NewRetry(p, c.Jitter, cloud.RetryConfig{}), nil
+	for _, f := range rc.Docker.Flavors {
+		cfg.Flavors = append(cfg.Flavors, docker.Flavor(f))
+	}
+	return docker.New(cfg, docker.Deps{})
 }
 
 const systemIDKey = "system_id"

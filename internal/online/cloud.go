@@ -29,7 +29,9 @@ func (q *questions) cloud(ctx context.Context, client *coordinator.Client) []Fin
 	}
 	cc := q.runner.Clever
 	if !cc.MultiTenant {
-		p := payer{tenant: cloud.Tenant{ID: cc.OrgaID, Token: cc.Token}, name: cc.OrgaID}
+		var p payer
+		p.tenant.ID, p.tenant.Token = q.runner.Payer()
+		p.name = cc.OrgaID
 		seen := q.settings(ctx, prov, p)
 		if seen.reached {
 			seen.found = append(seen.found, q.flavors(ctx, prov)...)

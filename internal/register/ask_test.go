@@ -37,7 +37,7 @@ URL of the coordinator, such as https://heptapod.example.com: ` +
 		`Token of the runner (glrt-...), or a registration token: an answer is needed
 Token of the runner (glrt-...), or a registration token: holds white space
 Token of the runner (glrt-...), or a registration token: ` +
-		`Executor (clever-docker or local-docker) [clever-docker]: found "docker", which gitlab-runner runs itself; here it is "clever-docker" (an instance on Clever Cloud for each job) or "local-docker" (for tests)
+		`Executor (clever-docker or local-docker) [clever-docker]: found "docker", which gitlab-runner runs itself; here it is "clever-docker" (an instance on Clever Cloud for each job) or "local-docker" (containers on a Docker Engine)
 Executor (clever-docker or local-docker) [clever-docker]: ` +
 		`Organisation of Clever Cloud that pays (orga_..., or "tenants": the one that each job's top-level group names): an answer is needed
 Organisation of Clever Cloud that pays (orga_..., or "tenants": the one that each job's top-level group names): ` +
