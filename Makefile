@@ -44,7 +44,7 @@ demo: build
 
 .PHONY: test
 test:
-	@./.ci/need bash git gcc dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
+	@./.ci/need bash git gcc npm dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
 	@./.ci/need dpkg-deb:dpkg gzip lintian /lib/systemd/systemd:systemd unshare:util-linux adduser curl man:man-db /etc/ssl/certs/ca-certificates.crt:ca-certificates
 	$(GO) test -race -shuffle=on -timeout 25m ./...
 

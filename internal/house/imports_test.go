@@ -55,6 +55,8 @@ var rules = []rule{
 	{"internal/relay/enginetest/*", nil, "programs for the containers of those tests"},
 	{"internal/sim", nil, "only says what the simulators are"},
 	{"internal/sim/*", []string{"internal/fleet", "internal/sim/*"}, "an independent reading of each protocol, or a misreading cancels itself out"},
+	{"internal/sim/clever/spectest", nil, "holds answers against a description, whoever gives them"},
+	{"internal/sim/clever/clienttest", nil, "tests of the programs of others on a simulator"},
 	{"internal/e2e", []string{"internal/*", "internal/cloud/*", "internal/sim/*"}, "joins the whole service with the simulators, in tests only"},
 	{"internal/e2e/*", nil, "writes text, and runs what is built from it"},
 	{"internal/demo", nil, "sees what a user sees: processes and HTTP"},
@@ -69,7 +71,7 @@ var rules = []rule{
 }
 
 // testOnly are rooms that only tests may import.
-var testOnly = []string{"internal/e2e", "internal/engine", "internal/house", "internal/cloud/cloudtest"}
+var testOnly = []string{"internal/e2e", "internal/engine", "internal/house", "internal/cloud/cloudtest", "internal/sim/clever/spectest"}
 
 // pure are packages that must not reach the world, and what they may therefore not import.
 var pure = map[string][]string{

@@ -179,7 +179,7 @@ func (s *Server) preorderAddon(c *call) (any, error) {
 	if _, err := c.wantedAddon(); err != nil {
 		return nil, err
 	}
-	return map[string]any{"totalHT": map[string]any{"amount": 0, "currency": "EUR"}, "lines": []any{}}, nil
+	return map[string]any{"totalHT": 0, "totalVAT": 0, "totalTTC": 0, "lines": []any{}}, nil
 }
 
 func (s *Server) editAddon(c *call, x *addon) (any, error) {

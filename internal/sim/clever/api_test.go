@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func TestCatalogNeedsNoCredential(t *testing.T) {
 	t.Parallel()
-	a := api{t, clever.New(clever.Config{}), ""}
+	a := api{t: t, s: clever.New(clever.Config{}), token: ""}
 	var list []struct{ Name, Type, Version string }
 	a.get("GET", "/v2/products/instances?for=orga_sim", "", &list)
 	if !slices.ContainsFunc(list, func(p struct{ Name, Type, Version string }) bool { return p.Name == "Docker" && p.Type == "docker" }) {
@@ -61,7 +61,7 @@ func TestCatalogNeedsNoCredential(t *testing.T) {
 
 func TestCreationIsChecked(t *testing.T) {
 	t.Parallel()
-	a := api{t, clever.New(clever.Config{}), clever.FirstToken}
+	a := api{t: t, s: clever.New(clever.Config{}), token: clever.FirstToken}
 	change := func(old, by string) string { return strings.Replace(newBody("x"), old, by, 1) }
 	a.refused("POST", apps, change("20260601", "20200101"), http.StatusBadRequest, 9017)
 	a.refused("POST", apps, change(`"instanceVersion":"20260601",`, ""), http.StatusBadRequest, 9017)
@@ -83,7 +83,7 @@ func TestCreationIsChecked(t *testing.T) {
 
 func TestEnvironmentAndTags(t *testing.T) {
 	t.Parallel()
-	a := api{t, clever.New(clever.Config{}), clever.FirstToken}
+	a := api{t: t, s: clever.New(clever.Config{}), token: clever.FirstToken}
 	app := a.create("one")
 	at := apps + "/" + app.ID
 	var view appAnswer
@@ -115,7 +115,7 @@ func TestEnvironmentAndTags(t *testing.T) {
 
 func TestListOfDeploymentsHasALimit(t *testing.T) {
 	t.Parallel()
-	a := api{t, clever.New(clever.Config{}), clever.FirstToken}
+	a := api{t: t, s: clever.New(clever.Config{}), token: clever.FirstToken}
 	app := a.create("one")
 	at := apps + "/" + app.ID
 	a.refused("POST", at+"/instances", "", http.StatusBadRequest, 400)
@@ -149,7 +149,7 @@ func TestListOfDeploymentsHasALimit(t *testing.T) {
 
 func TestControlEndpoints(t *testing.T) {
 	t.Parallel()
-	a := api{t, clever.New(clever.Config{URL: "http://clever.test", Seed: 7}), clever.FirstToken}
+	a := api{t: t, s: clever.New(clever.Config{URL: "http://clever.test", Seed: 7}), token: clever.FirstToken}
 	check := func(method, path, body string, status int, want string) {
 		t.Helper()
 		got, raw := a.do(method, path, body)

@@ -38,7 +38,7 @@ const plainHeader = `OAuth oauth_consumer_key="sim-consumer-key", oauth_token="s
 func TestEachCredentialAtEachDoor(t *testing.T) {
 	t.Parallel()
 	s := clever.New(clever.Config{})
-	one := api{t, s, clever.FirstToken}.create("one")
+	one := api{t: t, s: s, token: clever.FirstToken}.create("one")
 	const yes, no = http.StatusOK, http.StatusUnauthorized
 	for _, tt := range []struct {
 		name, header            string
@@ -105,7 +105,7 @@ func TestTenantsAreApart(t *testing.T) {
 	if err := s.SetUser("user_b", clever.User{Token: "ub", Secret: "sb", APIToken: "api-b", Organisations: []string{"orga_b"}}); err != nil {
 		t.Fatal(err)
 	}
-	one := api{t, s, clever.FirstToken}.create("one")
+	one := api{t: t, s: s, token: clever.FirstToken}.create("one")
 	for name, tt := range map[string]struct{ header, base string }{
 		"token":     {"token token-b", ""},
 		"oauth":     {`OAuth oauth_consumer_key="sim-consumer-key", oauth_token="ub", oauth_signature="sim-consumer-secret%26sb"`, ""},
@@ -167,7 +167,7 @@ func TestSignaturesAreChecked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := clever.New(clever.Config{})
-		api{t, s, clever.FirstToken}.create("one")
+		api{t: t, s: s, token: clever.FirstToken}.create("one")
 		const path = apps + "?limit=5&b=x%20y&a=%C3%A4"
 		const tail = "oauth_consumer_key%3Dsim-consumer-key%26oauth_nonce%3DNONCE%26oauth_signature_method%3DMETHOD%26oauth_timestamp%3DTIME%26oauth_token%3Dsim-oauth-token%26oauth_version%3D1.0"
 		const address = "GET&http%3A%2F%2Fclever.test%2Fv2%2Forganisations%2Forga_sim%2Fapplications&"
@@ -213,7 +213,7 @@ func TestSignaturesAreChecked(t *testing.T) {
 func TestServiceTokens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := api{t, clever.New(clever.Config{}), clever.FirstToken}
+		a := api{t: t, s: clever.New(clever.Config{}), token: clever.FirstToken}
 		one, two := a.create("one"), a.create("two")
 		const path = "/v2/organisations/orga_sim/service-tokens"
 		var made struct {

@@ -124,7 +124,7 @@ func (s *Server) AddForeign(org, name string) (string, error) {
 		return "", err
 	}
 	variant, _ := s.variantOf("docker", s.world.DockerVersion, "")
-	return s.add(org, spec, variant).id, nil
+	return s.add(org, spec, variant, now()).id, nil
 }
 
 func (s *Server) routeControl(mux *http.ServeMux) {

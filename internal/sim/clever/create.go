@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // create makes an application. As on the real platform nothing makes it
@@ -30,7 +31,7 @@ func (s *Server) create(c *call) (any, error) {
 		s.world.MalformedCreates--
 		c.cut = true
 	}
-	return s.view(c, s.add(c.org.id, spec, variant)), nil
+	return s.view(c, s.add(c.org.id, spec, variant, c.now)), nil
 }
 
 // complete checks what a client said and fills in what it left out.
@@ -70,12 +71,12 @@ func (p *appSpec) complete() error {
 }
 
 // add puts an application into the world. Needs s.mu.
-func (s *Server) add(org string, spec appSpec, variant variantView) *application {
+func (s *Server) add(org string, spec appSpec, variant variantView, at time.Time) *application {
 	id := s.newID("app")
 	a := &application{
 		id: id, org: org, spec: spec, variant: variant, env: map[string]string{}, exposed: map[string]string{}, tags: slices.Clone(spec.Tags),
 		vhosts: []string{strings.ReplaceAll(id, "_", "-") + ".cleverapps.io/"},
-		repo:   newRepository(), files: map[string]any{}, output: &tail{}, state: stateCreated, created: now(),
+		repo:   newRepository(), files: map[string]any{}, output: &tail{}, state: stateCreated, created: at,
 	}
 	maps.Copy(a.env, spec.Env)
 	s.apps = append(s.apps, a)

@@ -84,10 +84,11 @@ func (s *Server) routeDeployments(on func(string, handle)) {
 		}
 		return views, nil
 	})
+	// Clever Cloud's command line names a deployment by its number too.
 	one := func(pattern string, show func(*call, *deployment) (any, error)) {
 		on(pattern, func(c *call) (any, error) {
 			for _, d := range c.app.history {
-				if d.uuid == c.r.PathValue("uuid") && !d.at.After(c.now) {
+				if id := c.r.PathValue("uuid"); (d.uuid == id || strconv.Itoa(d.n) == id) && !d.at.After(c.now) {
 					return show(c, d)
 				}
 			}
@@ -154,18 +155,17 @@ func (s *Server) showV4(c *call, d *deployment) deploymentViewV4 {
 	return v
 }
 
-// listAllDeployments shows the newest of all applications of an owner.
+// listAllDeployments shows those of all applications of an owner, by application.
 func (s *Server) listAllDeployments(c *call) (any, error) {
-	var all []*deployment
+	all := map[string][]deploymentView{}
 	for _, a := range s.listed(c.org.id, c.now) {
-		all = append(all, s.shown(a, c.now)...)
+		views := []deploymentView{}
+		for _, d := range page(c, s.shown(a, c.now), defaultList) {
+			views = append(views, d.view())
+		}
+		all[a.id] = views
 	}
-	slices.SortStableFunc(all, func(a, b *deployment) int { return b.at.Compare(a.at) })
-	views := []deploymentView{}
-	for _, d := range page(c, all, defaultList) {
-		views = append(views, d.view())
-	}
-	return views, nil
+	return all, nil
 }
 
 // redeploy runs a pushed commit once more, the last one if none is named.

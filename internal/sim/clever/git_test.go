@@ -164,7 +164,7 @@ func TestGitRefusals(t *testing.T) {
 		t.Errorf("master was deleted:\n%s", out)
 	}
 	var list []deployAnswer
-	a := api{t, s, clever.FirstToken}
+	a := api{t: t, s: s, token: clever.FirstToken}
 	a.get("GET", apps+"/"+app.ID+"/deployments", "", &list)
 	if len(list) != 1 {
 		t.Errorf("%d deployments, want 1", len(list))

@@ -106,7 +106,7 @@ func bubble(t *testing.T, cfg clever.Config, f func(t *testing.T, a api)) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- s.Run(ctx) }()
-		f(t, api{t, s, clever.FirstToken})
+		f(t, api{t: t, s: s, token: clever.FirstToken})
 		stop()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)

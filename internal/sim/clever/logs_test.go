@@ -30,7 +30,7 @@ func TestLogsAreStreamed(t *testing.T) {
 	go func() { _ = s.Run(t.Context()) }()
 	web := httptest.NewServer(s)
 	defer web.Close()
-	a := api{t, s, clever.FirstToken}
+	a := api{t: t, s: s, token: clever.FirstToken}
 	app := a.create("one")
 	if got, raw := a.do("GET", "/v4/logs/organisations/orga_sim/applications/app_none/logs", ""); got != http.StatusNotFound || !strings.Contains(string(raw), `"error":"The specified application doesn't exist"`) {
 		t.Errorf("of no application: %d %s", got, raw)

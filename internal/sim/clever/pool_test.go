@@ -14,7 +14,7 @@ import (
 // all when they are gone.
 func TestLargeFilesAreKeptOnce(t *testing.T) {
 	const size, many = 1 << 20, 8
-	a := api{t, clever.New(clever.Config{}), clever.FirstToken}
+	a := api{t: t, s: clever.New(clever.Config{}), token: clever.FirstToken}
 	files := given()
 	big := make([]byte, size)
 	for i := range big {
