@@ -151,6 +151,7 @@ var modules = map[string][]string{
 	"github.com/alecthomas/kong":          {"cmd/heptapod-paas-runner", "cmd/heptapod-paas-runner-register", "internal/manual"},
 	"github.com/lmittmann/tint":           {"cmd/heptapod-paas-runner"},
 	"golang.org/x/term":                   {"cmd/heptapod-paas-runner", "internal/register"},
+	"github.com/getkin/kin-openapi":       {"internal/sim/clever/spectest"},
 	"github.com/go-git/go-git/v5":         {"internal/gitpush", "internal/sim/clever"},
 	"github.com/go-git/go-billy/v5":       {"internal/gitpush", "internal/sim/clever"},
 	"github.com/prometheus/client_golang": {"internal/api", "internal/api/server"},
