@@ -204,6 +204,9 @@ func TestSignaturesAreChecked(t *testing.T) {
 				t.Errorf("after three months: %d, id %d", status, id)
 			}
 		}
+		if status, _ := ask(t, s, http.MethodGet, "/bridge"+apps, "Bearer sim-api-token"); status != 401 {
+			t.Errorf("an API token after three months: %d", status)
+		}
 		if got := gitStatus(t, s, s.Applications()[0].ID, "sim-oauth-token:sim-oauth-secret"); got != 401 {
 			t.Errorf("git after three months: %d", got)
 		}

@@ -112,9 +112,10 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 	case "silent":
 		<-r.Context().Done()
 	case "drop":
+		stream.batch(a, &wanted)
 		panic(http.ErrAbortHandler)
 	default:
-		if ended := stream.follow(r, a, wanted); ended != "" && how != "no_end" {
+		if ended := stream.follow(r, a, &wanted); ended != "" && how != "no_end" {
 			stream.send("", "END_OF_STREAM", map[string]string{"endedBy": ended})
 		}
 	}
@@ -122,23 +123,14 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
 
 // follow sends what is wanted until that is all or the client is gone. It gives the
 // reason of the end, "" when the client is gone.
-func (e *events) follow(r *http.Request, a *application, wanted wantedLog) string {
+func (e *events) follow(r *http.Request, a *application, wanted *wantedLog) string {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	sent := 0
 	for e.err == nil {
-		lines, after, more := a.output.from(wanted.next)
-		for i, l := range lines {
-			if !wanted.has(l) {
-				continue
-			}
-			n := after - len(lines) + i + 1
-			e.send(strconv.Itoa(n), "APPLICATION_LOG", l.view(n, a, wanted.zone))
-			if sent++; sent == wanted.limit {
-				return "LIMIT_REACHED"
-			}
+		more, enough := e.batch(a, wanted)
+		if enough {
+			return "LIMIT_REACHED"
 		}
-		wanted.next = after
 		if !wanted.until.IsZero() && now().After(wanted.until) {
 			return "UNTIL_REACHED"
 		}
@@ -151,6 +143,24 @@ func (e *events) follow(r *http.Request, a *application, wanted wantedLog) strin
 		}
 	}
 	return ""
+}
+
+// batch sends what is there. It gives a channel that is closed when there is more, and
+// whether it was enough.
+func (e *events) batch(a *application, wanted *wantedLog) (more <-chan struct{}, enough bool) {
+	lines, after, more := a.output.from(wanted.next)
+	wanted.next = after
+	for i, l := range lines {
+		if !wanted.has(l) {
+			continue
+		}
+		n := after - len(lines) + i + 1
+		e.send(strconv.Itoa(n), "APPLICATION_LOG", l.view(n, a, wanted.zone))
+		if wanted.limit--; wanted.limit == 0 {
+			return more, true
+		}
+	}
+	return more, false
 }
 
 // events writes server-sent events and remembers the first error.

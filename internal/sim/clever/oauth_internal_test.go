@@ -5,6 +5,7 @@ package clever
 import (
 	"crypto/sha1"
 	"testing"
+	"time"
 )
 
 // The examples of RFC 5849, sections 1.2 and 3.4.1.
@@ -26,5 +27,21 @@ func TestExamplesOfTheSpecification(t *testing.T) {
 		"oauth_token%3Dkkk9d7dh3k39sjv7"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// What is too old to be accepted is not kept for ever.
+func TestNoncesAreForgotten(t *testing.T) {
+	t.Parallel()
+	var n nonces
+	at := time.Unix(1_700_000_000, 0)
+	for range 1000 {
+		at = at.Add(time.Minute)
+		if !n.fresh(at.String(), at) || n.fresh(at.String(), at) {
+			t.Fatal("a nonce is not good once")
+		}
+	}
+	if len(n.order) > 11 || len(n.known) != len(n.order) {
+		t.Errorf("%d and %d are kept", len(n.order), len(n.known))
 	}
 }

@@ -100,6 +100,9 @@ func TestMachineOfATask(t *testing.T) {
 				if machine, d := a.machines(app.ID, ""), a.deployments(app.ID); machine != step.machine || d != step.deployment {
 					t.Errorf("%s: machine %q, deployment %q, want %q and %q", state, machine, d, step.machine, step.deployment)
 				}
+				if ended := a.s.Applications()[0].EndedAt; (ended != nil) != (step.machine == "DELETED") {
+					t.Errorf("%s: machine %q, but its end is %v", state, step.machine, ended)
+				}
 			}
 			if got := a.machines(app.ID, "?excludeState=DELETED") + a.machines(app.ID, "?includeState=UP"); got != "" {
 				t.Errorf("filtered: %s", got)
@@ -309,7 +312,7 @@ func TestLogsOnDemand(t *testing.T) {
 		t.Errorf("without an end: %v\n%s", err, all)
 	}
 	a.world(`{"logs":"drop"}`)
-	if all, err := read("?limit=1"); err == nil {
-		t.Errorf("dropped: %s", all)
+	if all, err := read(""); err == nil || !strings.Contains(all, "hello from one") {
+		t.Errorf("dropped: %v\n%s", err, all)
 	}
 }
