@@ -19,21 +19,25 @@ import (
 	"heptapod-paas-runner/internal/fleet"
 )
 
-// handle finds an instance's container again.
+// handle names an instance: by its key, since an engine gives a name to one container
+// only, and what the instance has started shows the key as well when that is gone.
 type handle struct {
-	ID string `json:"container_id"`
+	Key string `json:"key"`
 }
 
-// parseHandle reads a handle that there may be none of.
-func parseHandle(raw []byte) (handle, error) {
-	if len(raw) == 0 {
-		return handle{}, nil
+// mustBe refuses a handle of another instance than the one that is named.
+func mustBe(ref cloud.Ref) error {
+	if len(ref.Handle) == 0 {
+		return nil
 	}
 	var h handle
-	if err := json.Unmarshal(raw, &h); err != nil || h.ID == "" {
-		return handle{}, &fleet.CallError{Class: fleet.Unknown, Err: errors.New("the handle is not one of a container")}
+	if err := json.Unmarshal(ref.Handle, &h); err != nil || h.Key == "" {
+		return &fleet.CallError{Class: fleet.Unknown, Err: errors.New("the handle is not one of a container")}
 	}
-	return h, nil
+	if h.Key != ref.Key {
+		return &fleet.CallError{Class: fleet.Permanent, Err: fmt.Errorf("the handle is that of %q: %w", h.Key, fleet.ErrNotOurs)}
+	}
+	return nil
 }
 
 // List implements cloud.Provisioner: one call, for the containers that carry our label.
@@ -82,20 +86,15 @@ func (p *Provisioner) Inspect(ctx context.Context, ref cloud.Ref) (cloud.Sightin
 	case len(own) > 0:
 		return p.sighting(own[0]), nil
 	case len(others) > 0:
-		seen := p.remains(others[0])
-		if len(ref.Handle) > 0 {
-			seen.Handle = ref.Handle
-		}
-		return seen, nil
+		return p.remains(others[0]), nil
 	}
 	return cloud.Sighting{}, &fleet.CallError{Class: fleet.Permanent, Err: fmt.Errorf("inspect %s: %w", ref.Key, fleet.ErrNotFound)}
 }
 
 // find gives the containers of exactly that key, those of the instance itself apart.
-// fleet.ErrNotOurs when the handle's container carries another key.
+// fleet.ErrNotOurs when the handle is that of another key.
 func (p *Provisioner) find(ctx context.Context, ref cloud.Ref) (own, others []container.Summary, err error) {
-	h, err := parseHandle(ref.Handle)
-	if err != nil {
+	if err := mustBe(ref); err != nil {
 		return nil, nil, err
 	}
 	all, err := p.labelled(ctx)
@@ -103,13 +102,11 @@ func (p *Provisioner) find(ctx context.Context, ref cloud.Ref) (own, others []co
 		return nil, nil, err
 	}
 	for _, c := range all {
-		switch key := c.Labels[KeyLabel]; {
-		case c.ID == h.ID && (key != ref.Key || !isInstance(c)):
-			return nil, nil, &fleet.CallError{Class: fleet.Permanent, Err: fmt.Errorf("container %s carries the key %q: %w", h.ID, key, fleet.ErrNotOurs)}
-		case key != ref.Key:
-		case isInstance(c) && (h.ID == "" || h.ID == c.ID):
+		switch {
+		case c.Labels[KeyLabel] != ref.Key:
+		case isInstance(c):
 			own = append(own, c)
-		case !isInstance(c):
+		default:
 			others = append(others, c)
 		}
 	}
@@ -118,23 +115,19 @@ func (p *Provisioner) find(ctx context.Context, ref cloud.Ref) (own, others []co
 
 // sighting is how an instance's container shows it.
 func (p *Provisioner) sighting(c container.Summary) cloud.Sighting {
-	return cloud.Sighting{
-		Key: c.Labels[KeyLabel], Handle: handleOf(c.ID), Life: lifeOf(c), Flavor: c.Labels[FlavorLabel],
-		Zone: p.host, CreatedAt: time.Unix(c.Created, 0).UTC(),
-	}
+	seen := p.remains(c)
+	seen.Life, seen.Flavor = lifeOf(c), c.Labels[FlavorLabel]
+	return seen
 }
 
 // remains is how something that an instance has started shows it.
 func (p *Provisioner) remains(c container.Summary) cloud.Sighting {
-	return cloud.Sighting{Key: c.Labels[KeyLabel], Life: cloud.LifeEnded, Zone: p.host, CreatedAt: time.Unix(c.Created, 0).UTC()}
-}
-
-func handleOf(id string) []byte {
-	raw, err := json.Marshal(handle{ID: id})
+	key := c.Labels[KeyLabel]
+	raw, err := json.Marshal(handle{Key: key})
 	if err != nil {
-		return nil // not with a string
+		raw = nil // not with a string
 	}
-	return raw
+	return cloud.Sighting{Key: key, Handle: raw, Life: cloud.LifeEnded, Zone: p.host, CreatedAt: time.Unix(c.Created, 0).UTC()}
 }
 
 func lifeOf(c container.Summary) cloud.Life {
