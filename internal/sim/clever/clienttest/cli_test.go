@@ -164,8 +164,9 @@ func (c *cli) server(p *platform) {
 }
 
 // refusals tries what must not succeed.
-func (c *cli) refusals() {
+func (c *cli) refusals(p *platform) {
 	c.t.Helper()
+	before := len(p.Applications())
 	const in = "not logged in"
 	list := []string{"applications", "list", "--org", clever.FirstOrganisation}
 	c.with("CLEVER_SECRET=wrong").fails(in, list...)
@@ -173,6 +174,9 @@ func (c *cli) refusals() {
 	c.with("OAUTH_CONSUMER_SECRET=wrong").fails(in, list...)
 	c.fails("", "applications", "list", "--org", "orga_b")
 	c.fails("", "create", "--type", "docker", "--org", "orga_b", "theirs")
+	if n := len(p.Applications()); n != before {
+		c.t.Errorf("%d applications were made that must not be", n-before)
+	}
 }
 
 // The current one signs with PLAINTEXT. Here git is the system's.
@@ -187,7 +191,7 @@ func TestCurrentCommandLine(t *testing.T) {
 	c.ok(`api_token_user_sim`, "tokens")
 	c.life(p)
 	c.server(p)
-	c.refusals()
+	c.refusals(p)
 }
 
 // The older one signs with HMAC-SHA512. Its git speaks https only.
@@ -198,7 +202,7 @@ func TestOlderCommandLine(t *testing.T) {
 	c := newCLI(t, older, p.url, p.cert)
 	c.ok(`user_sim@sim.invalid`, "profile")
 	c.life(p)
-	c.refusals()
+	c.refusals(p)
 }
 
 // The current one fails when a task is called TASK_RUNNING, which it does not know.
