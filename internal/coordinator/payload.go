@@ -108,13 +108,7 @@ func ParsePayload(raw []byte) (*Payload, error) {
 			Public: v.Public, File: v.File, Masked: v.Masked, Raw: v.Raw,
 		})
 	}
-	p.Project = body.JobInfo.ProjectFullPath
-	if p.Project == "" {
-		p.Project, _ = p.Variable("CI_PROJECT_PATH")
-	}
-	if p.RootNamespace, _ = p.Variable("CI_PROJECT_ROOT_NAMESPACE"); p.RootNamespace == "" {
-		p.RootNamespace, _, _ = strings.Cut(p.Project, "/")
-	}
+	p.Project, p.RootNamespace = body.project(), body.root()
 	page, _ := p.Variable("CI_JOB_URL")
 	p.WebURL = publicURL(page)
 	return p, nil

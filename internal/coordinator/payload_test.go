@@ -115,7 +115,7 @@ func TestACutPayloadStillNamesItsJob(t *testing.T) {
 
 func TestPayloadEdges(t *testing.T) {
 	t.Parallel()
-	const head = `{"id":42,"token":"t"`
+	const head, repo = `{"id":42,"token":"t"`, `,"git_info":{"repo_url":"https://x/git/mine/b.git"}`
 	variables := func(pairs ...string) string {
 		var out []string
 		for i := 0; i < len(pairs); i += 2 {
@@ -139,9 +139,27 @@ func TestPayloadEdges(t *testing.T) {
 			head + variables("CI_PROJECT_PATH", "a/b/c", "CI_JOB_URL", "https://x/a/-/jobs/1") + `}`,
 			view{Project: "a/b/c", Root: "a", WebURL: "https://x/a/-/jobs/1"},
 		},
-		"root by variable": {
-			head + `,"job_info":{"project_full_path":"a/b"}` + variables("CI_PROJECT_ROOT_NAMESPACE", "top") + `}`,
-			view{Project: "a/b", Root: "top"},
+		"root by variable, and nothing else": {
+			head + variables("CI_PROJECT_ROOT_NAMESPACE", "top") + `}`, view{Root: "top"},
+		},
+		"a job that claims another group": {
+			head + `,"job_info":{"project_full_path":"mine/b"}` + variables("CI_PROJECT_ROOT_NAMESPACE", "mine", "CI_PROJECT_ROOT_NAMESPACE", "rich") + `}`,
+			view{Project: "mine/b", Root: "mine"},
+		},
+		"the same, at a coordinator that tells no path": {
+			head + repo + variables("CI_PROJECT_PATH", "mine/b", "CI_PROJECT_ROOT_NAMESPACE", "mine", "CI_PROJECT_PATH", "rich/b", "CI_PROJECT_ROOT_NAMESPACE", "rich") + `}`,
+			view{Project: "mine/b", Root: "mine", RepoURL: "https://x/git/mine/b.git"},
+		},
+		"the same, a subgroup of its own being called so": {
+			head + `,"git_info":{"repo_url":"https://x/mine/rich/b.git"}` + variables("CI_PROJECT_PATH", "mine/rich/b", "CI_PROJECT_PATH", "rich/b") + `}`,
+			view{RepoURL: "https://x/mine/rich/b.git"},
+		},
+		"the same, at one that tells nothing": {
+			head + variables("CI_PROJECT_ROOT_NAMESPACE", "mine", "CI_PROJECT_ROOT_NAMESPACE", "rich") + `}`, view{},
+		},
+		"a Mercurial repository": {
+			head + `,"git_info":{"repo_url":"https://x/mine/sub/b"}` + variables("CI_PROJECT_PATH", "mine/sub/b") + `}`,
+			view{Project: "mine/sub/b", Root: "mine", RepoURL: "https://x/mine/sub/b"},
 		},
 		"the last variable of a name counts": {
 			head + variables("CI_CLEVER_CLOUD_FLAVOR", "XS", "B", "1", "CI_CLEVER_CLOUD_FLAVOR", "L") + `}`, view{Flavor: "L"},

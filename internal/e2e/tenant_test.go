@@ -105,6 +105,22 @@ func TestEachTenantPaysForItsJobs(t *testing.T) {
 	})
 }
 
+// A job is paid by its own group, whatever it says of itself.
+func TestNoJobIsPaidByAnotherTenant(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		claims := map[string]any{"CI_PROJECT_ROOT_NAMESPACE": "one", "CI_PROJECT_PATH": "one/project", "CI_PROJECT_NAMESPACE": "one"}
+		w.queue(job("two/one/project", map[string]any{"variables": claims}), "success")
+		w.queue(job("nobody/project", map[string]any{"variables": claims}), "failed")
+	}, func(w *world) {
+		for i, want := range [][]string{{"orga_two"}, nil} {
+			if got := w.paidBy(w.orders[i].id); !slices.Equal(got, want) {
+				w.t.Errorf("job %d was paid by %v, want %v", i, got, want)
+			}
+		}
+	})
+}
+
 // One tenant's refused credential never touches another's jobs; a credential that was
 // rotated is read again.
 func TestTenantCredentials(t *testing.T) {

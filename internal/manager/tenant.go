@@ -3,7 +3,6 @@
 package manager
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -252,6 +251,10 @@ func (m *Manager) paidBy(ctx context.Context, j *job) (string, bool) {
 		id, _ := j.runner.cfg.Payer()
 		return id, true
 	}
+	if j.rec.Namespace == "" {
+		m.fail(ctx, j, reasonScript, "Nobody pays for this job's instance: its top-level group can't be told. Does it set CI_PROJECT_PATH or CI_PROJECT_ROOT_NAMESPACE itself?")
+		return "", false
+	}
 	p := j.runner.purse(j.rec.Namespace)
 	switch {
 	case p.fresh():
@@ -260,7 +263,7 @@ func (m *Manager) paidBy(ctx context.Context, j *job) (string, bool) {
 		m.fail(ctx, j, reasonScript, "Nobody pays for this job's instance: "+p.problem+". Ask the owners of the group or the operators of this runner.")
 	case time.Since(j.rec.AcquiredAt) > m.cfg.MaxParked:
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf("Who pays for this job's instance could not be found out within %s: the coordinator did not tell the attributes of group %s. Retry the job.",
-			round(m.cfg.MaxParked), cmp.Or(j.rec.Namespace, "(none)")))
+			round(m.cfg.MaxParked), j.rec.Namespace))
 	}
 	return "", false
 }
