@@ -55,7 +55,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	return &Client{
 		base: "http://" + net.JoinHostPort(host, port), token: cfg.Token,
-		http: &http.Client{Transport: transport, Timeout: clientTimeout},
+		http: &http.Client{
+			Transport: transport, Timeout: clientTimeout,
+			// The service sends nobody elsewhere: what does is not the service.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}, nil
 }
 

@@ -58,7 +58,21 @@ func fromHere(r *http.Request) bool {
 			return false
 		}
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return loopback(r.RemoteAddr)
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
 	ip := net.ParseIP(host)
 	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// sameOrigin keeps the pages of others in somebody's browser from asking for anything that
+// changes something. Browsers say where such a request comes from; programs don't.
+func sameOrigin(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		problem(w, http.StatusForbidden, "a page of another origin asks")
+	}))
+	return protection.Handler(next)
 }

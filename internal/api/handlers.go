@@ -119,6 +119,11 @@ func (s *Server) notice(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusBadRequest, fmt.Sprintf("want the key of an instance, and an event out of %q", events))
 		return
 	}
+	if !s.rate.take() {
+		w.Header().Set("Retry-After", "1")
+		problem(w, http.StatusTooManyRequests, "more notices than this service takes")
+		return
+	}
 	switch err := s.source.Notice(n.Key, n.Event, token); {
 	case errors.Is(err, ErrDown):
 		problem(w, http.StatusServiceUnavailable, ErrDown.Error())

@@ -54,6 +54,7 @@ type Server struct {
 	cfg    Config
 	source Source
 	asks   singleflight.Group
+	rate   bucket // of notices
 }
 
 // New makes the server. It does not listen yet.
@@ -83,7 +84,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	s.cfg.Log.Info("status listener is up", "address", l.Addr().String())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
+	go func() { ended <- server.Serve(&limited{Listener: l}) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("status listener: %w", err)
@@ -120,7 +121,7 @@ func (s *Server) Handler() http.Handler {
 	guarded("/api/", func(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, "no such page: "+r.URL.Path)
 	})
-	return mux
+	return sameOrigin(mux)
 }
 
 var errSilent = errors.New("the manager does not answer")

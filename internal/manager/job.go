@@ -28,6 +28,7 @@ type job struct {
 	wait     schedule.Reason
 	waitFrom time.Time
 	hint     bool // a notice arrived or a call was refused: ask now
+	notices  int  // that arrived
 	confirm  bool // the question was refused: ask for the proof of the end
 	asked    bool // failing: the coordinator was asked whether it ended after all
 	told     bool // failing: the text for the user has arrived
