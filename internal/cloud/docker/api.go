@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -35,7 +36,9 @@ func (p *Provisioner) connect(transport http.RoundTripper) error {
 	}
 	scheme := "http"
 	p.socket = usualSocket
-	own := &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second}
+	own := &http.Transport{
+		MaxIdleConnsPerHost: 4, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: maxHeaders,
+	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	switch address.Scheme {
 	case "unix":
@@ -56,8 +59,9 @@ func (p *Provisioner) connect(transport http.RoundTripper) error {
 	if transport == nil {
 		transport = own
 	}
-	p.docker, err = client.New(client.WithHost(p.host), client.WithHTTPClient(&http.Client{Transport: transport}),
-		client.WithScheme(scheme), client.WithUserAgent("heptapod-paas-runner"))
+	// Followed, a redirect would carry the registry's credential and our certificate elsewhere.
+	asks := &http.Client{Transport: bounded{transport}, CheckRedirect: client.CheckRedirect}
+	p.docker, err = client.New(client.WithHost(p.host), client.WithHTTPClient(asks), client.WithScheme(scheme), client.WithUserAgent("heptapod-paas-runner"))
 	return err
 }
 
@@ -157,7 +161,7 @@ const longest = 300
 // sentence is what the engine said, on one line, without what the client put before it.
 func sentence(err error) string {
 	text := strings.TrimPrefix(err.Error(), "Error response from daemon: ")
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + "…"
 	}

@@ -21,8 +21,6 @@ const (
 	folder = "/etc/heptapod-runner"
 	// listFile names the files that were given: programs on the instance write others there.
 	listFile = ".given.json"
-	// maxArchive limits what is read back of an instance, which its job may have changed.
-	maxArchive = 256 << 20
 )
 
 // pack makes the archive that is put into a container: everything in one folder, with
@@ -67,7 +65,7 @@ func packed(files []fleet.File) (*bytes.Buffer, error) {
 
 // unpack reads the files that were given out of an archive of their folder.
 func unpack(archive io.Reader) ([]fleet.File, error) {
-	there := map[string]fleet.File{}
+	there, left := map[string]fleet.File{}, int64(maxArchive)
 	r := tar.NewReader(io.LimitReader(archive, maxArchive))
 	for {
 		header, err := r.Next()
@@ -81,10 +79,11 @@ func unpack(archive io.Reader) ([]fleet.File, error) {
 		if header.Typeflag != tar.TypeReg || !found {
 			continue
 		}
-		data, err := io.ReadAll(r)
+		data, err := readMost(r, left)
 		if err != nil {
-			return nil, fmt.Errorf("read %s of the archive: %w", name, err)
+			return nil, fmt.Errorf("read %.80q of the archive: %w", name, err)
 		}
+		left -= int64(len(data))
 		there[name] = fleet.File{Path: name, Data: data, Executable: header.Mode&0o100 != 0}
 	}
 	return given(there)

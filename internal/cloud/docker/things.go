@@ -184,7 +184,7 @@ func (p *Provisioner) recall(ctx context.Context, own []container.Summary) (memo
 		if _, err := r.Next(); err != nil {
 			return err
 		}
-		text, err := io.ReadAll(r)
+		text, err := readMost(r, 1<<20)
 		if err == nil {
 			err = json.Unmarshal(text, &known)
 		}
