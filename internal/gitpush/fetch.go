@@ -24,6 +24,7 @@ import (
 const (
 	fetchLimit   = 64 << 20  // bytes on the wire
 	inflateLimit = 256 << 20 // bytes in memory: a small pack can hold a huge file
+	filesLimit   = 1000      // names in all folders: a small tree can hold itself many times
 )
 
 // Fetch reads the files of the branch's newest commit, in order of their paths.
@@ -92,22 +93,64 @@ func unpack(pack []byte, hash plumbing.Hash) ([]fleet.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("commit %s: %w", hash, err)
 	}
-	var files []fleet.File
-	err = tree.Files().ForEach(func(f *gitobject.File) error {
-		if f.Mode == filemode.Symlink {
-			return nil
-		}
-		if err := checkPath(f.Name); err != nil {
-			return err
-		}
-		text, err := f.Contents()
-		files = append(files, fleet.File{Path: f.Name, Data: []byte(text), Executable: f.Mode == filemode.Executable})
-		return err
-	})
-	if err != nil {
+	walk := walk{objects: objects}
+	if err := walk.folder("", tree); err != nil {
 		return nil, fmt.Errorf("files of commit %s: %w", hash, err)
 	}
-	return files, nil
+	return walk.files, nil
+}
+
+// walk collects the files of a tree. One file or folder may stand in it under many names,
+// so names and bytes are counted, not objects.
+type walk struct {
+	objects *memory.Storage
+	files   []fleet.File
+	names   int
+	bytes   int64
+}
+
+func (w *walk) folder(path string, tree *gitobject.Tree) error {
+	for _, e := range tree.Entries {
+		name := path + e.Name
+		if w.names++; w.names > filesLimit {
+			return errTooLarge
+		}
+		if err := checkPath(name); err != nil {
+			return err
+		}
+		switch e.Mode {
+		case filemode.Dir:
+			below, err := gitobject.GetTree(w.objects, e.Hash)
+			if err != nil {
+				return fmt.Errorf("folder %q: %w", name, err)
+			}
+			if err := w.folder(name+"/", below); err != nil {
+				return err
+			}
+		case filemode.Regular, filemode.Deprecated, filemode.Executable:
+			if err := w.file(name, e); err != nil {
+				return fmt.Errorf("file %q: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *walk) file(name string, e gitobject.TreeEntry) error {
+	blob, err := gitobject.GetBlob(w.objects, e.Hash)
+	if err != nil {
+		return err
+	}
+	if w.bytes += blob.Size; w.bytes > inflateLimit {
+		return errTooLarge
+	}
+	reader, err := blob.Reader()
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(reader)
+	w.files = append(w.files, fleet.File{Path: name, Data: data, Executable: e.Mode == filemode.Executable})
+	return errors.Join(err, reader.Close())
 }
 
 // checkInflated adds up what the pack's objects say they need in memory, deltas'
