@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,9 +50,7 @@ func (c *auditCmd) Run(ctx context.Context, std streams) error {
 		return unreachable(err)
 	}
 	if c.JSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		err = e.Encode(found)
+		err = std.json(found)
 	} else {
 		_, err = io.WriteString(std.out, auditText(found))
 	}
@@ -78,15 +75,16 @@ func auditText(a api.Audit) string {
 		fmt.Fprintf(&b, "instances without explanation: %d (clouds listed %s ago)\n", a.Unexplained, age(a.At, a.ProvenAt))
 	}
 	if a.Fuse != "" {
-		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", a.Fuse)
+		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", cell(a.Fuse))
 	}
 	for _, p := range a.Problems {
-		fmt.Fprintf(&b, "can't be looked at: %s\n", p)
+		fmt.Fprintf(&b, "can't be looked at: %s\n", cell(p))
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nKEY\tTENANT\tCLOUD\tLEDGER\tVERDICT")
 	for _, e := range a.Entries {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", e.Key, e.Tenant, dash(e.Cloud), dash(e.Ledger), e.Verdict)
+		row := []string{e.Key, e.Tenant, dash(e.Cloud), dash(e.Ledger), e.Verdict}
+		fmt.Fprintln(w, strings.Join(cells(row), "\t"))
 	}
 	_ = w.Flush() // into memory
 	return b.String()

@@ -48,7 +48,7 @@ func (c *checkCmd) Run(ctx context.Context, std streams) error {
 	if err := checkState(cfg, std); err != nil {
 		return &exitError{codeInvalid, err}
 	}
-	if _, err = fmt.Fprintf(std.out, "%s: good, %s\n", c.Config, count(len(cfg.Runners), "runner")); err != nil || !c.Online {
+	if err := std.print(fmt.Sprintf("%s: good, %s", c.Config, count(len(cfg.Runners), "runner"))); err != nil || !c.Online {
 		return err
 	}
 	return c.online(ctx, cfg, std)
@@ -79,11 +79,11 @@ func (c *checkCmd) print(found []online.Finding, std streams) error {
 		line := fmt.Sprintf("%s:%d: runner %q: ", c.Config, f.Line, f.Runner)
 		switch f.Level {
 		case online.Good:
-			if _, err := fmt.Fprintln(std.out, line+f.Text); err != nil {
+			if err := std.print(line + f.Text); err != nil {
 				return err
 			}
 		case online.NotAsked:
-			if _, err := fmt.Fprintln(std.out, line+"not known: "+f.Text); err != nil {
+			if err := std.print(line + "not known: " + f.Text); err != nil {
 				return err
 			}
 		case online.Warning:

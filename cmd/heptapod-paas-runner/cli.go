@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -18,7 +19,20 @@ type streams struct {
 
 // say writes one line for people. A closed stream is nothing to stop for.
 func (s streams) say(format string, args ...any) {
-	_, _ = fmt.Fprintf(s.err, format+"\n", args...)
+	_, _ = io.WriteString(s.err, harmless(fmt.Sprintf(format, args...))+"\n")
+}
+
+// print writes one line of a result.
+func (s streams) print(line string) error {
+	_, err := io.WriteString(s.out, harmless(line)+"\n")
+	return err
+}
+
+// json writes a result for programs, and for people who look at it.
+func (s streams) json(value any) error {
+	e := json.NewEncoder(harmlessWriter{s.out})
+	e.SetIndent("", "  ")
+	return e.Encode(value)
 }
 
 // cli is the whole command line.

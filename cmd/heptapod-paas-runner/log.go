@@ -56,15 +56,20 @@ func (c *cli) logger(w io.Writer, configuredLevel, configuredFormat string) *slo
 	var least slog.Level // Info when the text is none
 	_ = least.UnmarshalText([]byte(cmp.Or(string(c.LogLevel), configuredLevel)))
 	if cmp.Or(string(c.LogFormat), configuredFormat) == "json" {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: plainDuration}))
+		return slog.New(slog.NewJSONHandler(harmlessWriter{w}, &slog.HandlerOptions{Level: least, ReplaceAttr: plainDuration}))
 	}
 	if terminal(w) {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: time.TimeOnly}))
+		return slog.New(coloured(w, least))
 	}
 	if journal(w, os.Getenv("JOURNAL_STREAM")) {
 		return slog.New(slog.NewTextHandler(priorities{w}, &slog.HandlerOptions{Level: least, ReplaceAttr: timeless}))
 	}
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least}))
+}
+
+// coloured is the log for people at a terminal.
+func coloured(w io.Writer, least slog.Level) slog.Handler {
+	return tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: time.TimeOnly, ReplaceAttr: harmlessAttr})
 }
 
 // priorities begins each line with the priority that systemd's journal sorts by, as

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,9 +48,7 @@ func (c *statusCmd) Run(ctx context.Context, std streams) error {
 		return unreachable(err)
 	}
 	if c.JSON {
-		e := json.NewEncoder(std.out)
-		e.SetIndent("", "  ")
-		return e.Encode(status)
+		return std.json(status)
 	}
 	_, err = io.WriteString(std.out, statusText(status))
 	return err
@@ -96,41 +93,45 @@ func statusText(s api.Status) string {
 	var b strings.Builder
 	state := "ready"
 	if !s.Ready {
-		state = "not ready: " + strings.Join(s.Reasons, "; ")
+		state = "not ready: " + strings.Join(cells(s.Reasons), "; ")
 	}
-	fmt.Fprintf(&b, "heptapod-paas-runner %s, %s\n", s.Version, state)
+	fmt.Fprintf(&b, "heptapod-paas-runner %s, %s\n", cell(s.Version), state)
 	if s.StartedAt != nil {
 		fmt.Fprintf(&b, "running for %s\n", age(s.At, s.StartedAt))
 	}
 	fmt.Fprintf(&b, "quota %s of %s, jobs %d of %d, provisioning %d of %d\n",
-		s.Quota.Used, s.Quota.Total, s.Concurrent.Used, s.Concurrent.Limit, s.Provisioning.Used, s.Provisioning.Limit)
+		cell(s.Quota.Used), cell(s.Quota.Total), s.Concurrent.Used, s.Concurrent.Limit, s.Provisioning.Used, s.Provisioning.Limit)
 	if s.Fuse != "" {
-		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", s.Fuse)
+		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", cell(s.Fuse))
 	}
 	for _, k := range s.Breakers {
 		if k.State != "closed" {
 			fmt.Fprintf(&b, "NOT MADE: flavor %s for %s in %s, %s since %s (%s in a row): %s\n",
-				k.Flavor, k.Tenant, k.Zone, k.State, age(s.At, k.Since), count(k.Failures, "failure"), k.Problem)
+				cell(k.Flavor), cell(k.Tenant), cell(k.Zone), cell(k.State), age(s.At, k.Since), count(k.Failures, "failure"), cell(k.Problem))
 		}
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(cells ...string) { fmt.Fprintln(w, strings.Join(cells, "\t")) }
-	line("\nRUNNER", "EXECUTOR", "STATE")
+	line := func(texts ...string) { fmt.Fprintln(w, strings.Join(cells(texts), "\t")) }
+	fmt.Fprintln(w)
+	line("RUNNER", "EXECUTOR", "STATE")
 	for _, r := range s.Runners {
 		line(r.Name, r.Executor, runnerState(r))
 	}
 	for _, r := range s.Runners {
 		for _, c := range r.Credentials {
 			if c.EndsAt.Sub(s.At) <= credentialSoon {
-				line(fmt.Sprintf("\nrunner %s: the credential of %s for the cloud ends at %s", r.Name, c.Tenant, c.EndsAt.Format(time.RFC3339)))
+				fmt.Fprintln(w)
+				line(fmt.Sprintf("runner %s: the credential of %s for the cloud ends at %s", r.Name, c.Tenant, c.EndsAt.Format(time.RFC3339)))
 			}
 		}
 	}
-	line("\nJOB", "RUNNER", "STATE", "FLAVOR", "AGE", "PROJECT", "WAITS FOR")
+	fmt.Fprintln(w)
+	line("JOB", "RUNNER", "STATE", "FLAVOR", "AGE", "PROJECT", "WAITS FOR")
 	for _, j := range s.Jobs {
 		line(fmt.Sprint(j.ID), j.Runner, j.State, j.Flavor, age(s.At, j.AcquiredAt), j.Project, j.WaitsFor)
 	}
-	line("\nINSTANCE", "STATE", "FLAVOR", "AGE", "LAST ERROR")
+	fmt.Fprintln(w)
+	line("INSTANCE", "STATE", "FLAVOR", "AGE", "LAST ERROR")
 	for _, i := range s.Instances {
 		line(i.Key, i.State, i.Flavor, age(s.At, i.IntendedAt), i.LastError)
 	}

@@ -106,14 +106,14 @@ func (in call) name() string { return in.method + " " + apiPrefix + in.path }
 var tokenShape = regexp.MustCompile(`\b(gl[a-z]{2,8}-|eyJ)[\w.=~-]{8,}`)
 
 // scrub removes the call's token, which a server may echo, whatever else looks like a
-// token, and control characters.
+// token, and what a terminal obeys or does not show.
 func (in call) scrub(text string) string {
 	if !in.token.Empty() {
 		text = strings.ReplaceAll(text, in.token.Reveal(), secret.Redacted)
 	}
 	text = tokenShape.ReplaceAllString(text, secret.Redacted)
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
