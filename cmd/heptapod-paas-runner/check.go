@@ -39,14 +39,28 @@ Examples:
 // Run prints what is wrong, or that nothing is.
 func (c *checkCmd) Run(ctx context.Context, std streams) error {
 	cfg, err := config.Load(c.Config)
-	if err != nil {
+	invalid, bad := errors.AsType[*config.Error](err)
+	if err != nil && !bad {
 		return &exitError{codeInvalid, err}
 	}
-	for _, warning := range cfg.Warnings {
-		std.say("warning: %s", warning)
+	var problems []string
+	if bad {
+		cfg = invalid.Partial
+		for _, p := range invalid.Problems {
+			problems = append(problems, p.String())
+		}
 	}
-	if err := checkState(cfg, std); err != nil {
-		return &exitError{codeInvalid, err}
+	if cfg != nil { // else it is no TOML
+		for _, warning := range cfg.Warnings {
+			std.say("warning: %s", warning)
+		}
+		problems = append(problems, checkPlaces(cfg, !bad, std)...)
+	}
+	if len(problems) > 0 {
+		for _, p := range problems {
+			std.say("%s", p)
+		}
+		return &exitError{codeInvalid, fmt.Errorf("%s: %s", c.Config, count(len(problems), "problem"))}
 	}
 	if err := std.print(fmt.Sprintf("%s: good, %s", c.Config, count(len(cfg.Runners), "runner"))); err != nil || !c.Online {
 		return err

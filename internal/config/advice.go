@@ -75,11 +75,12 @@ func (f *file) adviseConcurrent(r *reader, cfg *Config) {
 	if _, older := r.table["concurrency"]; older {
 		key = "concurrency"
 	}
-	if _, there := r.table[key]; !there {
+	if _, there := r.table[key]; !there || cfg.Quota.ReferenceJobs == 0 {
 		return
 	}
 	weight, known := usualWeight(cfg.reference(), cfg.Quota.ReferenceFlavor)
 	quota := float64(weight) / float64(fleet.Unit) * float64(cfg.Quota.ReferenceJobs)
+	most := int(quota * float64(fleet.Unit) / float64(usual()[0].Weight))
 	written, fraction := r.table[key].(float64)
 	switch {
 	case fraction && written != math.Trunc(written):
@@ -87,6 +88,9 @@ func (f *file) adviseConcurrent(r *reader, cfg *Config) {
 	case known && cfg.Concurrent > cfg.Quota.ReferenceJobs && math.Abs(float64(cfg.Concurrent)-quota) < 1:
 		r.warn(key, "%d looks like the weight of %d jobs of flavor %s; it is a number of jobs. The weight is limited by [quota_computation] already",
 			cfg.Concurrent, cfg.Quota.ReferenceJobs, cfg.Quota.ReferenceFlavor)
+	case known && cfg.Concurrent > max(most, DefaultConcurrent):
+		r.warn(key, "%d looks like a weight; it is a number of jobs, and no more than %d of the smallest flavor fit into [quota_computation], which limits the weight",
+			cfg.Concurrent, most)
 	}
 }
 
@@ -168,7 +172,7 @@ func flavorHint(name string) string {
 // adviseQuota finds a quota that no job fits into.
 func (f *file) adviseQuota(cfg *Config) {
 	rc := cfg.reference()
-	if rc == nil || rc.Executor != ExecutorClever {
+	if rc == nil || rc.Executor != ExecutorClever || cfg.Quota.ReferenceJobs == 0 {
 		return
 	}
 	q := &reader{file: f, path: secQuota}

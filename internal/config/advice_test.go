@@ -27,6 +27,9 @@ func TestAdvice(t *testing.T) {
 			"f:1: concurrent: 608 looks like the weight of 8 jobs of flavor 3XL; it is a number of jobs. The weight is limited by [quota_computation] already"},
 		{"the weight of the quota, rounded up, in the old spelling", "concurrency = 609\n" + quota("a", "3XL", "8") + section,
 			"f:1: concurrency: accepted; the preferred spelling is concurrent\nf:1: concurrency: 609 looks like the weight of 8 jobs of flavor 3XL; it is a number of jobs. The weight is limited by [quota_computation] already"},
+		{"a weight that is not that of the quota", "concurrent = 300\n" + quota("a", "3XL", "8") + section,
+			"f:1: concurrent: 300 looks like a weight; it is a number of jobs, and no more than 256 of the smallest flavor fit into [quota_computation], which limits the weight"},
+		{"a number of jobs that the quota never reaches", "concurrent = 50\n" + quota("a", "M", "1") + section, ""},
 		{"a number of jobs", "concurrent = 8\n" + quota("a", "3XL", "8") + section, ""},
 		{"a flavor in small letters", quota("a", "m", "8") + above("cc_default_flavor = \"xs\"")[len(head):],
 			"f:4: reference_flavor: \"m\" is none of the usual flavors: did you mean M?\nf:13: cc_default_flavor: \"xs\" is none of the usual flavors: did you mean XS?"},
@@ -83,7 +86,7 @@ func TestAdvice(t *testing.T) {
 func TestBadLists(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		`"XS"`: `found a string, want a list of texts, such as ["XS", "M"]`, `[]`: "found an empty list; remove it to allow all",
+		`"XS"`: `found "XS", want a list of texts, such as ["XS", "M"]`, `[]`: "found an empty list; remove it to allow all",
 		`["XS", 3]`: "found 3 in the list, want texts", `[""]`: "found an empty string in the list, want texts", `["${NO_SUCH}"]`: "the environment variable NO_SUCH is not set",
 	} {
 		_, err := read(above("cc_allowed_flavors = " + value))

@@ -49,7 +49,7 @@ func (d *Draft) Compose(a Addition) (*Composed, error) {
 		}
 	}
 	if len(bad) > 0 {
-		return nil, &Error{bad}
+		return nil, &Error{Problems: bad}
 	}
 	for _, p := range inOrder(f.warnings) {
 		if p.Line > lines {
@@ -109,7 +109,8 @@ func (d *Draft) trial(table map[string]any) error {
 	_, err := d.Compose(Addition{
 		Global: Global{StateFile: "state.db", Concurrent: 1, Quota: Quota{ReferenceFlavor: DefaultFlavor, ReferenceJobs: 1}},
 		Section: map[string]any{
-			"name": name, "url": "https://register-trial.invalid", "token": "register-trial", "executor": ExecutorDocker,
+			"name": name, "url": "https://register-trial.invalid", "token": "register-trial", "executor": ExecutorClever,
+			"cc_orga_id": "register-trial", "cc_token": "register-trial", // its flavors are not in the file
 		},
 	})
 	return err

@@ -195,7 +195,7 @@ func TestAppendingChangesNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		before, section := drawFile(r), drawSection(r)
 		a := added()
-		a.Section = section
+		a.Section, a.Global.Quota.ReferenceFlavor = section, DefaultFlavor
 		after, err := composeInto(before, a)
 		if err != nil {
 			if bad := strings.Contains(err.Error(), "reference_runner: found \"r0\"") || strings.Contains(err.Error(), "reference_runner: found \"new\""); bad && !strings.Contains(before, "https://h0") {

@@ -73,6 +73,7 @@ func (r *reader) tenant(a Auth) secret.String {
 		return r.secret("cc_token")
 	case a.OwnUser() && r.has("cc_token"):
 		r.bad(r.spelled("cc_token"), "has no effect: cc_oauth_token is the credential; remove one of them")
+		r.taken["cc_token"], r.taken["cc_token"+fileSuffix] = true, true
 	case a.OwnUser():
 	case !r.has("cc_token"):
 		r.missing("cc_token", "set cc_oauth_token and cc_oauth_secret, or cc_token to both with a colon between")

@@ -25,6 +25,7 @@ func (f *file) clever(r *reader) Clever {
 		OrgaTokenAttribute: r.text("cc_orga_token_attribute"),
 	}
 	c.Auth = f.auth(r, c.APIURL)
+	r.otherMode(c.MultiTenant)
 	if c.MultiTenant {
 		const key = "cc_gitlab_namespace_attributes_token"
 		if !r.has(key) || r.table[key] == "" { // what is wrong with another value is told already
@@ -34,6 +35,21 @@ func (f *file) clever(r *reader) Clever {
 	}
 	c.OrgaID, c.Token = r.text("cc_orga_id"), r.tenant(c.Auth)
 	return c
+}
+
+// otherMode tells of keys that are for one organisation in the mode of many, and the other
+// way round.
+func (r *reader) otherMode(many bool) {
+	keys, why := []string{"cc_gitlab_namespace_attributes_token", "cc_orga_id_attribute", "cc_orga_token_attribute"}, "it is for cc_multi_tenant = true"
+	if many {
+		keys, why = []string{"cc_orga_id", "cc_token"}, "with cc_multi_tenant = true each job's top-level group names its organisation"
+	}
+	for _, key := range keys {
+		if r.has(key) {
+			r.warn(r.spelled(key), "has no effect: %s", why)
+			r.taken[key], r.taken[key+fileSuffix] = true, true
+		}
+	}
 }
 
 // MissingAttributes names the attributes that a top-level group lacks to be connected to an

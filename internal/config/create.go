@@ -73,19 +73,19 @@ func Template(path string) (section map[string]any, ignored []string, err error)
 	}
 	table := map[string]any{}
 	if _, err := toml.Decode(text, &table); err != nil {
-		return nil, nil, &Error{[]Problem{syntax(path, err)}}
+		return nil, nil, &Error{Problems: []Problem{syntax(path, err)}}
 	}
 	f := &file{path: path, at: scan(text), deps: outside()}
 	if _, there := table[secRunner]; !there {
 		f.problem("", "", "no [[runners]] section; a template has one")
-		return nil, nil, &Error{f.problems}
+		return nil, nil, &Error{Problems: f.problems}
 	}
 	found, ok := f.sections(f.reader(secGlobal, "", table))
 	if ok && len(found) != 1 {
 		f.problem(element(secRunner, 1), secRunner, "found %d sections, want one: a template is for one runner at a time", len(found))
 	}
 	if len(f.problems) > 0 {
-		return nil, nil, &Error{f.problems}
+		return nil, nil, &Error{Problems: f.problems}
 	}
 	for _, name := range sortedKeys(table) {
 		if name != secRunner {

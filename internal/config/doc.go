@@ -8,6 +8,7 @@
 package config
 
 import (
+	"fmt"
 	"time"
 
 	"heptapod-paas-runner/internal/fleet"
@@ -40,6 +41,13 @@ type Config struct {
 
 	Runners  []Runner
 	Warnings []string // file:line: text; nothing that keeps the service from starting
+
+	at positions
+}
+
+// Place is "file:line: key" of a global key, for what others find wrong with its value.
+func (cfg *Config) Place(key string) string {
+	return fmt.Sprintf("%s:%d: %s", cfg.Path, cfg.at.at(key), key)
 }
 
 // Quota says how the weighted quota is computed: the weight of so many jobs of a flavor.

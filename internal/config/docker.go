@@ -64,8 +64,9 @@ func (f *file) docker(r *reader) Docker {
 		Host: r.text("host"), CertPath: r.filePath("paas_docker_cert_path"), PullPolicy: r.choice("paas_docker_pull_policy"),
 		DefaultFlavor: r.text("paas_docker_default_flavor"), Flavors: f.dockerFlavors(r),
 	}
+	raw, _ := r.table["host"].(string) // not what the environment put into it
 	if d.Host != "" && !strings.HasPrefix(d.Host, "unix:///") && !regexp.MustCompile(`^tcp://[^/@]+$`).MatchString(d.Host) {
-		r.bad("host", "found %q, want unix:///PATH or tcp://HOST:PORT", r.table["host"])
+		r.bad("host", "found %s, want unix:///PATH or tcp://HOST:PORT", within(raw))
 	}
 	if d.CertPath != "" && strings.HasPrefix(d.Host, "unix:") {
 		r.warn("paas_docker_cert_path", "has no effect with a unix socket")

@@ -18,8 +18,8 @@ func onEngine(lines string) string {
 
 func TestDockerKeys(t *testing.T) {
 	t.Parallel()
-	cfg := mustRead(t, onEngine("host = \"tcp://engine:2376\"\npaas_docker_cert_path = \"certs\"\npaas_docker_pull_policy = \"Always\"\npaas_docker_default_flavor = \"L\"\n")+
-		"[runners.paas_docker_flavors.L]\nweight = 2.5\ncpus = 1.5\nmemory = \"2g\"\ncgroup_parent = \"ci.slice\"\n[runners.paas_docker_flavors.S]\nweight = 1\n[runners.docker]\nimage = \"x\"\n")
+	cfg := mustRead(t, strings.Replace(onEngine("host = \"tcp://engine:2376\"\npaas_docker_cert_path = \"certs\"\npaas_docker_pull_policy = \"Always\"\npaas_docker_default_flavor = \"L\"\n")+
+		"[runners.paas_docker_flavors.L]\nweight = 2.5\ncpus = 1.5\nmemory = \"2g\"\ncgroup_parent = \"ci.slice\"\n[runners.paas_docker_flavors.S]\nweight = 1\n[runners.docker]\nimage = \"x\"\n", `"M"`, `"S"`, 1))
 	want := Docker{
 		Host: "tcp://engine:2376", CertPath: "certs", PullPolicy: "always", DefaultFlavor: "L",
 		Flavors: []DockerFlavor{{Name: "L", Weight: 2500, CPUs: 1.5, Memory: 2 << 30, CgroupParent: "ci.slice"}, {Name: "S", Weight: 1000}},
@@ -45,6 +45,8 @@ func TestDockerProblems(t *testing.T) {
 	for _, c := range []struct{ lines, want string }{
 		{"host = \"npipe://x\"\n", `f:10: host: found "npipe://x", want unix:///PATH or tcp://HOST:PORT`},
 		{"host = \"unix://x\"\n", `f:10: host: found "unix://x", want unix:///PATH or tcp://HOST:PORT`},
+		{"host = \"tcp://u:CANARY@h:1\"\n", `f:10: host: found a text with @ in it, want unix:///PATH or tcp://HOST:PORT`},
+		{"paas_docker_flavors = { L = { weight = 1 } }\npaas_docker_default_flavor = \"L\"\n", `f:4: reference_flavor: "M" is no flavor of runner "a"; there are: L`},
 		{"paas_docker_default_flavor = \"L\"\n", `f:10: paas_docker_default_flavor: "L" is not defined; there are: M`},
 		{"paas_docker_pull_policy = \"often\"\n", `f:10: paas_docker_pull_policy: found "often", want one of: if-not-present, always, never`},
 		{"paas_docker_flavors = {}\n", "f:10: paas_docker_flavors: defines no flavor"},
@@ -58,7 +60,7 @@ func TestDockerProblems(t *testing.T) {
 		t.Run(c.lines, func(t *testing.T) {
 			t.Parallel()
 			_, err := read(onEngine(c.lines))
-			if err == nil || !strings.Contains(fmt.Sprint(err), c.want) {
+			if err == nil || !strings.Contains(fmt.Sprint(err), c.want) || strings.Contains(err.Error(), "CANARY") {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
 		})

@@ -53,12 +53,12 @@ func ReadDraft(path string) (*Draft, error) {
 func (d *Draft) understand() error {
 	table := map[string]any{}
 	if _, err := toml.Decode(d.text, &table); err != nil {
-		return &Error{[]Problem{syntax(d.Path, err)}}
+		return &Error{Problems: []Problem{syntax(d.Path, err)}}
 	}
 	f := &file{path: d.Path, at: scan(d.text), deps: d.deps}
 	f.inline(d.text, table)
 	if len(f.problems) > 0 {
-		return &Error{f.problems}
+		return &Error{Problems: f.problems}
 	}
 	d.needs = needsOf(d.text, table)
 	cfg := f.parse(d.text)

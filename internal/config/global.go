@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (f *file) config(r *reader) *Config {
 		ListenToken:                r.secret("paas_listen_token"),
 		AdvertiseURL:               r.url("paas_advertise_url"),
 		RelayPath:                  r.filePath("paas_relay_path"),
-		RelayImage:                 r.text("paas_relay_image"),
+		RelayImage:                 r.image("paas_relay_image"),
 	}
 	if cfg.CheckInterval < leastCheckInterval {
 		cfg.CheckInterval = DefaultCheckInterval
@@ -69,8 +70,9 @@ func (f *file) listenAddress(r *reader) string {
 	if address == "" {
 		return ""
 	}
-	_, port, err := net.SplitHostPort(address)
-	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+	host, port, err := net.SplitHostPort(address)
+	_, bad := strconv.ParseUint(port, 10, 16)
+	if numbers := strings.Trim(host, "0123456789.") == ""; err != nil || bad != nil || host != "" && numbers && net.ParseIP(host) == nil {
 		r.bad("listen_address", "found %q, want host:port, such as 127.0.0.1:9252", r.table["listen_address"])
 	}
 	return address
@@ -84,11 +86,15 @@ func (f *file) stateFile(r *reader) string {
 			"  state_file = \"/var/lib/heptapod-paas-runner/state.db\"\n")
 		return ""
 	}
-	path, err := filepath.Abs(r.filePath("state_file"))
+	path := r.filePath("state_file")
+	if path == "" {
+		return "" // told already
+	}
+	absolute, err := filepath.Abs(path)
 	if err != nil {
 		r.bad("state_file", "%v", err)
 	}
-	return path
+	return absolute
 }
 
 // quota is required: it is the ceiling of what may be paid for at once.
@@ -118,5 +124,21 @@ func (f *file) quota(r *reader, runners []Runner) Quota {
 	if out.ReferenceRunner != "" && len(known) > 0 && !slices.Contains(known, out.ReferenceRunner) {
 		q.bad("reference_runner", "found %q, want the name of a [[runners]] section: %q%s", q.table["reference_runner"], known, hint(out.ReferenceRunner, known))
 	}
+	q.dockerFlavor(out, runners)
 	return out
+}
+
+// dockerFlavor checks the flavor of a quota against those that the file itself defines.
+func (r *reader) dockerFlavor(q Quota, runners []Runner) {
+	i := slices.IndexFunc(runners, func(rc Runner) bool { return rc.Name == q.ReferenceRunner })
+	if q.ReferenceFlavor == "" || i < 0 || len(runners[i].Docker.Flavors) == 0 {
+		return
+	}
+	var names []string
+	for _, f := range runners[i].Docker.Flavors {
+		names = append(names, f.Name)
+	}
+	if !slices.Contains(names, q.ReferenceFlavor) {
+		r.bad("reference_flavor", "%q is no flavor of runner %q; there are: %s", q.ReferenceFlavor, q.ReferenceRunner, strings.Join(names, ", "))
+	}
 }

@@ -27,7 +27,7 @@ func Load(path string) (*Config, error) {
 }
 
 // outside is what files refer to outside of tests.
-func outside() deps { return deps{env: os.LookupEnv, read: readSecret, mode: modeOf} }
+func outside() deps { return deps{env: os.LookupEnv, read: readSecret, load: readAll, mode: modeOf} }
 
 func modeOf(path string) (os.FileMode, error) {
 	info, err := os.Stat(path)
@@ -61,22 +61,25 @@ func readAll(path string) (string, os.FileMode, error) {
 func parse(path, text string, mode os.FileMode, d deps) (*Config, error) {
 	f := &file{path: path, deps: d}
 	cfg := f.parse(text)
-	if len(f.problems) > 0 {
-		return nil, &Error{inOrder(f.problems)}
-	}
 	if f.openSecret != "" && mode.Perm()&0o004 != 0 {
 		f.warn(f.openSecret, "", "the file is readable by others (mode %04o), and here it holds a secret: chmod 600 it, or put the secret into a file of its own", mode.Perm())
 	}
-	cfg.Warnings = texts(inOrder(f.warnings))
+	if cfg != nil {
+		cfg.Warnings, cfg.at = texts(inOrder(f.warnings)), f.at
+	}
+	if len(f.problems) > 0 {
+		return nil, &Error{inOrder(f.problems), cfg}
+	}
 	return cfg, nil
 }
 
-// parse reads a text as far as it can be read, and notes what is wrong with it.
+// parse reads a text as far as it can be read, and notes what is wrong with it. The result
+// is nil when it is no TOML.
 func (f *file) parse(text string) *Config {
 	table := map[string]any{}
 	if _, err := toml.Decode(text, &table); err != nil {
 		f.problems = []Problem{syntax(f.path, err)}
-		return &Config{}
+		return nil
 	}
 	f.at = scan(text)
 	return f.config(f.reader(secGlobal, "", table))

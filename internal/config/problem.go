@@ -36,6 +36,9 @@ func (p Problem) String() string {
 // Error is everything that is wrong with a file, in the order of its lines.
 type Error struct {
 	Problems []Problem
+	// Partial is the file as far as it could be read, with its warnings, for those who
+	// want to find more; nil when it is no TOML.
+	Partial *Config
 }
 
 // Error implements error: one problem a line.
@@ -63,7 +66,8 @@ type file struct {
 // deps is the world that a file refers to.
 type deps struct {
 	env  func(name string) (string, bool)
-	read func(path string) ([]byte, error) // of a secret's file
+	read func(path string) ([]byte, error)              // of a secret's file
+	load func(path string) (string, fs.FileMode, error) // of any other file; nil = none is looked at
 	mode func(path string) (fs.FileMode, error)
 }
 

@@ -59,18 +59,23 @@ func TestProblems(t *testing.T) {
 				"f:6: paas_min_seconds_between_launches: found 1e+300, want a number of seconds from 0 to 100000000"},
 		{"too large for any number", "concurrent = 9223372036854775807\n" + head + section, "f:1: concurrent: found 9223372036854775807, want a whole number from 1 to 1000000000"},
 		{"types", "concurrent = \"50\"\ncheck_interval = \"3\"\npaas_finished_jobs_keep_resources = 1\npaas_decommission_launch_failures = \"false\"\nlisten_address = 9252\n" + head + section,
-			"f:1: concurrent: found a string, want a whole number from 1 to 1000000000\n" +
-				"f:2: check_interval: found a string, want a number of seconds from 0 to 100000000\n" +
+			"f:1: concurrent: found \"50\", want a whole number from 1 to 1000000000, without quotes\n" +
+				"f:2: check_interval: found \"3\", want a number of seconds from 0 to 100000000, without quotes\n" +
 				"f:3: paas_finished_jobs_keep_resources: found 1, want true or false, without quotes\n" +
-				"f:4: paas_decommission_launch_failures: found a string, want true or false, without quotes\n" +
+				"f:4: paas_decommission_launch_failures: found \"false\", want true or false, without quotes\n" +
 				`f:5: listen_address: found 9252, want a string: "9252"`},
 		{"texts that are checked", "listen_address = \"9252\"\npaas_advertise_url = \"runner.example\"\nlog_level = \"inof\"\nlog_format = \"xml\"\n" + head + section,
 			"f:1: listen_address: found \"9252\", want host:port, such as 127.0.0.1:9252\n" +
-				"f:2: paas_advertise_url: found \"runner.example\", want a URL such as https://gitlab.example.com\n" +
+				"f:2: paas_advertise_url: found \"runner.example\", want a URL such as http://runner.example.com:9252\n" +
 				"f:3: log_level: found \"inof\", want one of: debug, info, warn, error (did you mean info?)\n" +
 				"f:4: log_format: found \"xml\", want one of: text, json"},
 		{"both spellings", "job_progress_interval = 3\njob_progress_poll_interval = 4\n" + head + section,
-			"f:1: job_progress_interval: job_progress_poll_interval says the same and is set too; keep job_progress_poll_interval only"},
+			"f:1: job_progress_interval: line 2 has job_progress_poll_interval, which says the same; keep job_progress_poll_interval only"},
+		{"three spellings", "concurrency = 1\nconcurrent = 2\npaas_decommission_launched_failures = true\npass_decommision_launched_failures = false\n" + head + section + "[runners.job_trace_watch]\ntimout_seconds = 3\ntimeout_seconds = 4\n[runners.paas_job_trace_watch]\n",
+			"f:1: concurrency: line 2 has concurrent, which says the same; keep concurrent only\n" +
+				"f:3: paas_decommission_launched_failures: line 4 has pass_decommision_launched_failures, which says the same; keep paas_decommission_launch_failures only\n" +
+				"f:20: timout_seconds: line 21 has timeout_seconds, which says the same; keep timeout_seconds only\n" +
+				"f:22: paas_job_trace_watch: line 19 has job_trace_watch, which says the same; keep job_trace_watch only"},
 		{"state_file is empty", instead(head, `state_file = "/s"`, `state_file = ""`) + section, "f:1: state_file: empty; it is required"},
 		{"tables that are none", "quota_computation = 3\njob_trace_watch = []\nstate_file = \"/s\"\n" + section,
 			"f:1: quota_computation: found 3, want a table\nf:2: job_trace_watch: found a list, want a table"},
@@ -110,6 +115,15 @@ func TestProblems(t *testing.T) {
 			"f:16: cc_token_file: stands in [runners.cc_extra_env], which is given to every instance; move it up, directly below its [[runners]]"},
 		{"URLs", head + instead(section, `url = "https://h.example"`, `url = "ftp://h.example"`), `f:8: url: found "ftp://h.example", want a URL such as https://gitlab.example.com`},
 		{"a URL with a password", head + instead(section, `url = "https://h.example"`, `url = "htps://u:pw@h.example"`), `f:8: url: found a text with @ in it, want a URL such as https://gitlab.example.com`},
+		{"a URL with a password that is one", head + instead(section, `url = "https://h.example"`, `url = "https://u:pw@h.example"`), `f:8: url: found a URL with a user or password in it, want one without: it is logged, and given to instances`},
+		{"a URL of the API", head + instead(section, `url = "https://h.example"`, `url = "https://h.example/gitlab/api/v4/"`), `f:8: url: found "https://h.example/gitlab/api/v4/", want it without /api/v4, which is added to it`},
+		{"a URL with more behind it", above("cc_api_url = \"https://h.example/v2?x=1\""), `f:13: cc_api_url: found "https://h.example/v2?x=1", want a URL without anything behind ? or #`},
+		{"ports", "listen_address = \"256.0.0.1:80\"\npaas_advertise_url = \"http://h:99999\"\n" + head + section,
+			"f:1: listen_address: found \"256.0.0.1:80\", want host:port, such as 127.0.0.1:9252\nf:2: paas_advertise_url: found \"http://h:99999\", want a URL such as http://runner.example.com:9252"},
+		{"images", "paas_relay_image = \"a b\"\n" + above("heptapod_runner_main_image = \"https://r.example/Image\""),
+			"f:1: paas_relay_image: found \"a b\", want an image such as registry.example.com/group/image:1.0\n" +
+				"f:14: heptapod_runner_main_image: found \"https://r.example/Image\", want an image such as registry.example.com/group/image:1.0"},
+		{"a file for a token, nearly", head + instead(section, `token = "t"`, `token-file = "t"`), "f:6: token: missing (line 9 has token-file: did you mean token_file?); set it, or token_file to the path of a file that holds it"},
 		{"one registration twice", head + section + instead(section, `name = "a"`, `name = "b"`), "f:18: token: the section in line 6 has the same token and URL; two sections of one registration can't be told apart"},
 		{"one registration twice, pinned", above(`paas_owner = "abcdefghij"`) + instead(instead(section, `name = "a"`, `name = "b"`), `url = "https://h.example"`, `url = "https://H.example:443/"`),
 			"f:19: token: the section in line 6 has the same token and URL; two sections of one registration can't be told apart"},
@@ -118,7 +132,7 @@ func TestProblems(t *testing.T) {
 		{"one bracket", head + instead(section[:strings.Index(section, "[runners.")], `[[runners]]`, `[runners]`), "f:6: runners: found a table, want [[runners]] sections (with two brackets)"},
 		{"a list of other things", "runners = [ 3 ]\n" + head, "f:1: runners: found 3 in the list, want tables"},
 		{"an empty list", "runners = []\n" + head, "f:1: no [[runners]] section; register a runner at the coordinator and add one with its url and token"},
-		{"docker is no table", above("docker = \"x\""), "f:13: docker: found a string, want a table"},
+		{"docker is no table", above("docker = \"x\""), "f:13: docker: found \"x\", want a table"},
 		{"two spellings of a table", head + section + "[runners.Docker]\n[runners.docker]\n", "f:16: docker: the sub-runner does not tell it from Docker; keep one of them"},
 		{"keys in the wrong table", above("check_interval = 3\npaas_relay_image = \"x\"") + "[runners.job_trace_watch]\npaas_owner = \"x\"\npoll_stepp = 1\n[runners.docker]\nimage = \"x\"\ncc_max_flavor = \"M\"\n" +
 			"[[runners.docker.services]]\nname = \"x\"\npaas_max_parked_seconds = 3\n",
@@ -128,7 +142,7 @@ func TestProblems(t *testing.T) {
 				"f:22: cc_max_flavor: stands in [runners.docker], where it has no effect and would travel to the instances; move it up, directly below its [[runners]]\n" +
 				"f:25: paas_max_parked_seconds: stands in [runners.docker.services], where it has no effect and would travel to the instances; move it above the first line in brackets"},
 		{"a problem of the file's trace watch is said once", head + "[job_trace_watch]\npoll_step = \"x\"\n" + section + instead(section, `token = "t"`, `token = "u"`),
-			"f:7: poll_step: found a string, want a number of seconds from 0.01 to 100000000"},
+			"f:7: poll_step: found \"x\", want a number of seconds from 0.01 to 100000000, without quotes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -141,6 +155,35 @@ func TestProblems(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Of a file that is wrong there is what could be read of it, with its warnings; what only
+// follows from a mistake is not among them.
+func TestWhatCouldBeRead(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][2]string{
+		"concurent = 3\n" + instead(head, "reference_jobs_count = 2", "reference_jobs_count = 0") + section: {"/s", "f:1: concurent: unknown key (did you mean concurrent?)"},
+		"concurrent = 600\nstate_file = 1979-05-27\n" + section:                                             {"", ""},
+		"state_file = \"${NO_SUCH}\"\n" + section:                                                           {"", ""},
+	} {
+		_, err := read(text)
+		problems, ok := errors.AsType[*Error](err)
+		if !ok || problems.Partial == nil {
+			t.Errorf("%s: got %v", text, err)
+			continue
+		}
+		got := [2]string{problems.Partial.StateFile, strings.Join(problems.Partial.Warnings, "\n")}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: (-want +got):\n%s", text, diff)
+		}
+	}
+	_, err := read("x = ")
+	if problems, ok := errors.AsType[*Error](err); !ok || problems.Partial != nil {
+		t.Errorf("no TOML: got %v", err)
+	}
+	if at := mustRead(t, "\n"+head+section).Place("state_file"); at != "f:2: state_file" {
+		t.Errorf("got %s", at)
 	}
 }
 
@@ -187,7 +230,13 @@ func TestWarnings(t *testing.T) {
 				"f:16: check_interval: is forwarded to the sub-runner; a global key stands above the first line in brackets\n" +
 				"f:19: paas_keep_resources_for_reuse_seconds: accepted, without effect: each job gets a fresh instance"},
 		{"keys of another executor", head + instead(section, `executor = "clever-docker"`, `executor = "local-docker"`),
-			"f:10: executor: local-docker: jobs run beside everything else on this engine. One that gets the engine's socket, or privileged = true, owns the computer, and what it starts there is not removed with its instance: for trusted jobs only"},
+			"f:10: executor: local-docker: jobs run beside everything else on this engine. One that gets the engine's socket, or privileged = true, owns the computer, and what it starts there is not removed with its instance: for trusted jobs only\n" +
+				"f:11: cc_orga_id: has no effect with executor local-docker\nf:12: cc_token: has no effect with executor local-docker\nf:13: cc_extra_env: has no effect with executor local-docker"},
+		{"keys of an executor and of another mode", above("host = \"unix:///x\"\ncc_orga_id_attribute = \"x\""),
+			"f:13: host: has no effect with executor clever-docker\nf:14: cc_orga_id_attribute: has no effect: it is for cc_multi_tenant = true"},
+		{"one organisation for many", above("cc_multi_tenant = true\ncc_gitlab_namespace_attributes_token = \"n\""),
+			"f:11: cc_orga_id: has no effect: with cc_multi_tenant = true each job's top-level group names its organisation\n" +
+				"f:12: cc_token: has no effect: with cc_multi_tenant = true each job's top-level group names its organisation"},
 		{"no environment", head + section[:strings.Index(section, "[runners.")], `f:6: cc_extra_env: CC_ENABLE_HEPTAPOD_RUNNER = "true" is missing in it; Clever Cloud needs it for now`},
 		{"one name twice", head + section + instead(section, `token = "t"`, `token = "u"`), "f:16: name: the section in line 6 has the same name; logs and reference_runner can't tell them apart"},
 		{"nobody listens", "paas_advertise_url = \"http://h:1\"\n" + head + section, "f:1: paas_advertise_url: has no effect without listen_address"},

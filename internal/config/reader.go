@@ -39,6 +39,9 @@ func (r *reader) warn(key, format string, args ...any) {
 	r.file.warn(r.full(key), key, format, args...)
 }
 
+// line is where a key stands.
+func (r *reader) line(key string) int { return r.file.at.at(r.full(key)) }
+
 // has tells whether a key is there, in any spelling.
 func (r *reader) has(name string) bool {
 	k := find(r.section, name)
@@ -68,7 +71,7 @@ func (r *reader) take(name string, kind Kind) (found, bool) {
 		value, ok := r.table[spelling]
 		switch {
 		case ok && there:
-			r.bad(spelling, "%s says the same and is set too; keep %s only", out.name, name)
+			r.bad(spelling, "line %d has %s, which says the same; keep %s only", r.line(out.name), out.name, name)
 		case ok:
 			out.value, out.name, there = value, spelling, true
 			if i > 0 {
@@ -87,8 +90,11 @@ func (r *reader) missing(name, why string) {
 	meant := ""
 	for _, other := range slices.Sorted(maps.Keys(r.table)) {
 		known := slices.Contains(names(r.section), other) || slices.Contains(foreignRunnerKeys(), other)
-		if !known && nearest(other, []string{name}) != "" {
-			meant = fmt.Sprintf(" (line %d has %s: did you mean %s?)", r.file.at.at(r.full(other)), other, name)
+		if known {
+			continue
+		}
+		if near := nearest(other, []string{name, name + fileSuffix}); near != "" && (near == name || find(r.section, name).Kind == Secret) {
+			meant = fmt.Sprintf(" (line %d has %s: did you mean %s?)", r.line(other), other, near)
 		}
 	}
 	r.bad(name, "missing%s; %s", meant, why)
@@ -128,12 +134,18 @@ func (r *reader) sub(name, section string) *reader {
 	return r.file.reader(section, r.full(at.name), table)
 }
 
-// what describes a value without showing text, which may be a secret.
+// shortest is how long a secret is at least: shorter texts are shown.
+const shortest = 8
+
+// what describes a value without showing longer text, which may be a secret.
 func what(v any) string {
 	switch v := v.(type) {
 	case string:
-		if v == "" {
+		switch {
+		case v == "":
 			return "an empty string"
+		case len(v) < shortest:
+			return fmt.Sprintf("%q", v)
 		}
 		return "a string"
 	case bool, int64, float64:

@@ -78,14 +78,12 @@ func (f *file) runner(r *reader, watch TraceWatch) Runner {
 		TLSCAFile: r.filePath("tls-ca-file"), TLSCertFile: r.filePath("tls-cert-file"), TLSKeyFile: r.filePath("tls-key-file"),
 		StrictAdmission: r.choice("admission") == AdmissionStrict,
 		SubRunner:       r.choice("sub_runner"),
-		MainImage:       r.text("heptapod_runner_main_image"),
+		MainImage:       r.image("heptapod_runner_main_image"),
 		RelaySubnet:     r.text("paas_relay_subnet"),
 		DependencyProxy: r.yes("paas_dependency_proxy"),
 		TraceWatch:      f.watch(r, watch),
 	}
-	if (rc.TLSCertFile == "") != (rc.TLSKeyFile == "") {
-		r.bad("tls-cert-file", "tls-cert-file and tls-key-file go together; one is missing")
-	}
+	r.tlsFiles(rc)
 	if rc.RelaySubnet != "" {
 		if _, err := netip.ParsePrefix(rc.RelaySubnet); err != nil {
 			r.bad("paas_relay_subnet", "found %q, want a subnet such as 10.200.0.0/24", r.table["paas_relay_subnet"])
@@ -98,8 +96,7 @@ func (f *file) runner(r *reader, watch TraceWatch) Runner {
 		r.warn("paas_keep_resources_for_reuse_seconds", "accepted, without effect: each job gets a fresh instance")
 	}
 	f.identity(r, &rc)
-	f.executor(r, &rc)
-	r.unknownOfRunner()
+	r.unknownOfRunner(f.executor(r, &rc))
 	rc.Forward = f.forward(r, rc)
 	return rc
 }
@@ -126,14 +123,14 @@ func (f *file) identity(r *reader, rc *Runner) {
 	}
 }
 
-// executor checks which one is asked for and reads its keys.
-func (f *file) executor(r *reader, rc *Runner) {
+// executor checks which one is asked for and reads its keys; "" when there is none such.
+func (f *file) executor(r *reader, rc *Runner) string {
 	if rc.Executor == "" {
-		return
+		return ""
 	}
 	if why := refusal(rc.Executor); why != "" {
 		r.bad("executor", "found %q, %s", r.table["executor"], why)
-		return
+		return ""
 	}
 	switch rc.Executor {
 	case ExecutorDocker:
@@ -141,6 +138,7 @@ func (f *file) executor(r *reader, rc *Runner) {
 	case ExecutorClever:
 		rc.Clever = f.clever(r)
 	}
+	return rc.Executor
 }
 
 // Executors lists the executors that there are.

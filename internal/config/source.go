@@ -55,7 +55,7 @@ func (r *reader) secret(name string) secret.String {
 	r.taken[fileKey] = true
 	switch {
 	case plain && byFile:
-		r.bad(fileKey, "%s is set too; keep one of them", at.name)
+		r.bad(fileKey, "line %d has %s, which says the same; keep one of them", r.line(at.name), at.name)
 	case byFile:
 		return r.secretFile(found{key: at.key, name: fileKey, value: inFile})
 	case plain:

@@ -34,7 +34,7 @@ func TestValuesFromEnvironmentAndFiles(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", what, got[0], got[1])
 		}
 	}
-	if len(cfg.Warnings) != 0 {
+	if want := "/etc/p/f.toml:13: cc_gitlab_namespace_attributes_token_file: has no effect: it is for cc_multi_tenant = true"; strings.Join(cfg.Warnings, "\n") != want {
 		t.Errorf("a file without secrets that all may read: %q", cfg.Warnings)
 	}
 }
@@ -60,7 +60,7 @@ func TestBadSources(t *testing.T) {
 		`cc_token_file = "/binary"`:                    "holds white space or a character that can't be printed",
 		`cc_token_file = ""`:                           "empty; want the path of a file",
 		`cc_token_file = "${NO_SUCH}/x"`:               "the environment variable NO_SUCH is not set",
-		"cc_token = \"CANARY\"\ncc_token_file = \"x\"": "cc_token is set too; keep one of them",
+		"cc_token = \"CANARY\"\ncc_token_file = \"x\"": "line 12 has cc_token, which says the same; keep one of them",
 	} {
 		_, err := parse("f", head+instead(section, `cc_token = "c"`, line), 0o600, d)
 		last := line[strings.LastIndex(line, "\n")+1:]

@@ -51,13 +51,15 @@ func (r *reader) unknownGlobals() {
 
 // unknownOfRunner looks at the keys of a [[runners]] section that nobody has taken. Those
 // that look like ours are wrong; all others are the sub-runner's.
-func (r *reader) unknownOfRunner() {
+func (r *reader) unknownOfRunner(executor string) {
 	for _, key := range slices.Sorted(maps.Keys(r.table)) {
 		known := slices.Contains(names(secRunner), key)
 		theirs := slices.Contains(foreignRunnerKeys(), key)
 		switch {
 		case ofOtherExecutors(key):
 			r.warn(key, "is left out of what instances are given: it is for the executors docker+machine and docker-autoscaler, and may hold credentials; remove it")
+		case known && !r.taken[key] && executor != "":
+			r.warn(key, "has no effect with executor %s", executor)
 		case r.taken[key], known, theirs:
 		case ours(key):
 			r.unknown(key)

@@ -7,9 +7,12 @@ import (
 	"math"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
+
+	"heptapod-paas-runner/internal/fleet"
 )
 
 // The largest values that make sense; more is a mistake.
@@ -57,6 +60,14 @@ func inQuotes(v any) string {
 	switch v.(type) {
 	case bool, int64, float64:
 		return fmt.Sprintf(`: "%v"`, v)
+	}
+	return ""
+}
+
+// unquoted says how a text in the place of a number is written.
+func unquoted(v any) string {
+	if _, ok := v.(string); ok {
+		return ", without quotes"
 	}
 	return ""
 }
@@ -122,12 +133,50 @@ func (r *reader) url(name string) string {
 		return ""
 	}
 	u, err := url.Parse(strings.TrimSpace(s))
-	if err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") {
+	raw, _ := r.table[name].(string)
+	switch {
+	case err != nil, u.Hostname() == "", u.Scheme != "http" && u.Scheme != "https", u.Port() != "" && !isPort(u.Port()):
+		r.bad(name, "found %s, want a URL such as %s", within(raw), exampleOf(name))
+	case u.User != nil:
+		r.bad(name, "found a URL with a user or password in it, want one without: it is logged, and given to instances")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(raw, "#"):
+		r.bad(name, "found %s, want a URL without anything behind ? or #", within(raw))
+	case name == "url" && strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/api/v4"):
+		r.bad(name, "found %s, want it without /api/v4, which is added to it", within(raw))
+	default:
 		return s
 	}
-	raw, _ := r.table[name].(string)
-	r.bad(name, "found %s, want a URL such as https://gitlab.example.com", within(raw))
 	return ""
+}
+
+// image takes a reference to an image that instances are built from.
+func (r *reader) image(name string) string {
+	s := r.text(name)
+	if s == "" || s == find(r.section, name).Default {
+		return s
+	}
+	if fleet.CheckImage(s) != nil {
+		raw, _ := r.table[name].(string)
+		r.bad(name, "found %s, want an image such as registry.example.com/group/image:1.0", within(raw))
+	}
+	return s
+}
+
+// exampleOf is a good value of a key that holds a URL.
+func exampleOf(name string) string {
+	switch name {
+	case "cc_api_url":
+		return DefaultAPIURL
+	case "paas_advertise_url":
+		return "http://runner.example.com:9252"
+	}
+	return "https://gitlab.example.com"
+}
+
+// isPort tells whether a text is the number of a port that can be asked.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
 }
 
 // count takes a whole number; 4.0 is one too.
@@ -150,7 +199,7 @@ func (r *reader) count(name string) int {
 		n = math.Trunc(n)
 	}
 	if n != math.Trunc(n) || n < at.key.Least || n > mostCount {
-		r.bad(at.name, "found %s, want a whole number from %v to %d", what(at.value), at.key.Least, mostCount)
+		r.bad(at.name, "found %s, want a whole number from %v to %d%s", what(at.value), at.key.Least, mostCount, unquoted(at.value))
 		return fallback
 	}
 	return int(n)
@@ -171,7 +220,7 @@ func (r *reader) seconds(name string) time.Duration {
 		n = v
 	}
 	if math.IsNaN(n) || n < at.key.Least || n > mostSeconds {
-		r.bad(at.name, "found %s, want a number of seconds from %v to %.0f", what(at.value), at.key.Least, mostSeconds)
+		r.bad(at.name, "found %s, want a number of seconds from %v to %.0f%s", what(at.value), at.key.Least, mostSeconds, unquoted(at.value))
 		return fallback
 	}
 	return time.Duration(n * float64(time.Second))

@@ -49,7 +49,7 @@ func dockerRows() map[string]keyRow {
 	return map[string]keyRow{
 		"runners/host":                       row(host, "unix:///nowhere "+docker.PullMissing+" M 1 1"),
 		"runners/paas_docker_pull_policy":    row(host+`paas_docker_pull_policy = "never"`, "unix:///nowhere never M 1 1"),
-		"runners/paas_docker_default_flavor": row(host+`paas_docker_default_flavor = "L"`+"\n"+`paas_docker_flavors = { L = { weight = 2 } }`, "unix:///nowhere if-not-present L 1 2"),
+		"runners/paas_docker_default_flavor": row(host+`paas_docker_default_flavor = "L"`+"\n"+`paas_docker_flavors = { L = { weight = 2 }, M = { weight = 1 } }`, "unix:///nowhere if-not-present L 2 1"),
 		"runners/paas_docker_flavors":        row(host+`paas_docker_flavors = { M = { weight = 3 } }`, "unix:///nowhere if-not-present M 1 3"),
 		"runners/paas_docker_cert_path":      row(host+`paas_docker_cert_path = "certs"`, "unix:///nowhere if-not-present M 1 1, no certificate is used"),
 	}

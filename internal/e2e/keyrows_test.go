@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"os"
@@ -213,8 +215,13 @@ func forwardRows() map[string]keyRow {
 	certificates := func(s *scene) {
 		one(s)
 		ca, key, text := certificate(s.t, nil, nil)
-		_, _, signed := certificate(s.t, ca, key)
-		for name, content := range map[string][]byte{"ca.pem": text, "client.pem": signed, "client.key": []byte("KEY OF THE TEST")} {
+		_, own, signed := certificate(s.t, ca, key)
+		der, err := x509.MarshalECPrivateKey(own)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		secret := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+		for name, content := range map[string][]byte{"ca.pem": text, "client.pem": signed, "client.key": secret} {
 			if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o600); err != nil {
 				s.t.Fatal(err)
 			}
@@ -226,7 +233,7 @@ func forwardRows() map[string]keyRow {
 		"runners/request_concurrency": {with: at("runner", "request_concurrency = 4"), prepare: one, see: toml("request_concurrency = 4"), was: "no", is: "yes"},
 		"runners/tls-ca-file":         {with: at("runner", `tls-ca-file = "ca.pem"`), prepare: certificates, play: started, see: toml(`tls-ca-file = "/etc/heptapod-runner/coordinator-ca.pem"`), was: "no", is: "yes"},
 		"runners/tls-cert-file":       {with: pair, prepare: certificates, play: started, see: toml(`tls-cert-file = "/etc/heptapod-runner/client-cert.pem"`), was: "no", is: "yes"},
-		"runners/tls-key-file":        {with: pair, prepare: certificates, play: started, see: func(s *scene) string { return s.file("client-key.pem") }, was: "no such file", is: "KEY OF THE TEST"},
+		"runners/tls-key-file":        {with: pair, prepare: certificates, play: started, see: func(s *scene) string { first, _, _ := strings.Cut(s.file("client-key.pem"), "\n"); return first }, was: "no such file", is: "-----BEGIN EC PRIVATE KEY-----"},
 		"runners/sub_runner": {
 			with: at("runner", `sub_runner = "exec-fetched-job"`), prepare: one,
 			see: func(s *scene) string { return has(s.file("Dockerfile"), `"exec-fetched-job"`) }, was: "no", is: "yes",

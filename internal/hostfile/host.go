@@ -117,11 +117,11 @@ func (h Host) check() error {
 	if h.Mode != ModeRelay && h.Mode != ModeExecFetchedJob {
 		problems = append(problems, fmt.Errorf("sub_runner %q: want %q or %q", h.Mode, ModeRelay, ModeExecFetchedJob))
 	}
-	if err := CheckImage(h.MainImage); err != nil {
+	if err := fleet.CheckImage(h.MainImage); err != nil {
 		problems = append(problems, fmt.Errorf("main image: %w", err))
 	}
 	if h.Mode == ModeRelay && h.RelayImage != "" {
-		if err := CheckImage(h.RelayImage); err != nil {
+		if err := fleet.CheckImage(h.RelayImage); err != nil {
 			problems = append(problems, fmt.Errorf("relay image: %w", err))
 		}
 	}

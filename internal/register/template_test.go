@@ -81,7 +81,7 @@ func TestTemplatesThatCanNotBeUsed(t *testing.T) {
 		"x = 1\n":                                {3, "no [[runners]] section"},
 		"[[runners]]\ntoken = \"t\"\n":           {1, "a token belongs to one runner"},
 		"[[runners]]\ncc_orga_it = \"t\"\n":      {3, "the new [[runners]] section: cc_orga_it: unknown key (did you mean cc_orga_id?)"},
-		"[[runners]]\ndocker = \"t\"\n":          {3, "the new [[runners]] section: docker: found a string, want a table"},
+		"[[runners]]\ndocker = \"t\"\n":          {3, "the new [[runners]] section: docker: found \"t\", want a table"},
 		"[[runners]]\nstate_file = \"/state\"\n": {3, "state_file"},
 	} {
 		if err := os.WriteFile(template, []byte(text), 0o600); err != nil {
