@@ -58,7 +58,7 @@ func wire(s manager.Status) api.Status {
 		Quota:        api.Quota{Used: s.Weight.String(), Total: s.Quota.String()},
 		Concurrent:   api.Count{Used: s.OpenJobs, Limit: s.Concurrent},
 		Provisioning: api.Count{Used: s.Provisioning, Limit: s.MaxAtOnce},
-		Results:      s.Closed, Fuse: s.Fuse, Strangers: s.Strangers, Breakers: breakers(s.Breakers),
+		Results:      s.Closed, LostGrants: s.LostGrants, Fuse: s.Fuse, Strangers: s.Strangers, Breakers: breakers(s.Breakers),
 	}
 	for _, r := range s.Runners {
 		out.Runners = append(out.Runners, api.Runner{

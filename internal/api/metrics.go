@@ -32,6 +32,7 @@ type collector struct {
 	provisioning, provisioningMax  *prometheus.Desc
 	jobs, instances, strangers     *prometheus.Desc
 	closed, pollFailures, fuseDown *prometheus.Desc
+	lostGrants                     *prometheus.Desc
 	credentials, breakers          *prometheus.Desc
 }
 
@@ -61,6 +62,7 @@ func newCollector(s *Server) *collector {
 		instances:       desc("instances", "Instances that are not confirmed absent, by state.", "state"),
 		strangers:       desc("strangers", "Instances with a key of ours that no record explains."),
 		closed:          desc("jobs_total", "Jobs closed since the start, by result.", "result"),
+		lostGrants:      desc("jobs_lost_at_acquisition_total", "Jobs found since the start that the coordinator had granted and that were not recorded (I1)."),
 		pollFailures:    desc("poll_failures", "Job requests that failed in a row, by runner.", "runner"),
 		credentials:     desc("credential_expires_timestamp_seconds", "When a credential for the cloud ends, as far as known, in seconds since 1970.", "runner", "tenant"),
 		breakers:        desc("breakers_open", "Kinds of instances (tenant, zone, flavor) that are not made because they failed in a row (I8)."),
@@ -72,7 +74,7 @@ func newCollector(s *Server) *collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.ready, c.used, c.quota, c.concurrent, c.concurrentLimit, c.provisioning, c.provisioningMax,
-		c.jobs, c.instances, c.strangers, c.closed, c.pollFailures, c.fuseDown, c.credentials, c.breakers,
+		c.jobs, c.instances, c.strangers, c.closed, c.lostGrants, c.pollFailures, c.fuseDown, c.credentials, c.breakers,
 	} {
 		ch <- d
 	}
@@ -109,6 +111,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for result, n := range resultCounts(status.Results) {
 		ch <- prometheus.MustNewConstMetric(c.closed, prometheus.CounterValue, float64(n), result)
 	}
+	ch <- prometheus.MustNewConstMetric(c.lostGrants, prometheus.CounterValue, float64(status.LostGrants))
 	for runner, n := range failureCounts(status.Runners) {
 		gauge(c.pollFailures, float64(n), runner)
 	}

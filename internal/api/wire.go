@@ -14,10 +14,11 @@ type Status struct {
 	Ready        bool           `json:"ready"`
 	Reasons      []string       `json:"reasons"` // why it is not ready
 	Quota        Quota          `json:"quota"`
-	Concurrent   Count          `json:"concurrent"`   // open jobs
-	Provisioning Count          `json:"provisioning"` // instances that do not run their job yet
-	Results      map[string]int `json:"results"`      // closed jobs since the start
-	Fuse         string         `json:"fuse"`         // why nothing unrecorded is destroyed; "" = the fuse is whole
+	Concurrent   Count          `json:"concurrent"`          // open jobs
+	Provisioning Count          `json:"provisioning"`        // instances that do not run their job yet
+	Results      map[string]int `json:"results"`             // closed jobs since the start
+	LostGrants   int            `json:"lost_at_acquisition"` // jobs found since the start that were granted and not recorded (I1)
+	Fuse         string         `json:"fuse"`                // why nothing unrecorded is destroyed; "" = the fuse is whole
 	Runners      []Runner       `json:"runners"`
 	Jobs         []Job          `json:"jobs"`
 	Instances    []Instance     `json:"instances"`

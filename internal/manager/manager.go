@@ -64,6 +64,8 @@ type Manager struct {
 	nextSeq  int64
 	meta     map[string]string
 	counts   map[string]int // closed jobs by result, since the start
+	// lostGrants counts the jobs found that were lost at acquisition, since the start.
+	lostGrants int
 
 	unrecorded   map[string]*stranger // sightings with our key that no record explains
 	unrecordable []*lostJob           // acquired jobs that could not be committed
@@ -156,6 +158,7 @@ func (m *Manager) step(ctx context.Context) {
 		m.refreshTenants(ctx, r)
 		m.sweep(ctx, r)
 		m.watchExpiry(ctx, r)
+		m.searchGrants(ctx, r)
 	}
 	for _, j := range m.jobList() {
 		m.advance(ctx, j)

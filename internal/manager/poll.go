@@ -148,6 +148,9 @@ func (m *Manager) pollFailed(r *runner, err error) {
 	}
 	wait := min(pollBase<<min(r.pollFails-1, 10), limit)
 	r.nextPoll = now.Add(m.jitter(max(wait, fleet.RetryAfterOf(err))))
+	if fleet.ClassOf(err) == fleet.Unknown {
+		r.grants.soon() // it may have granted a job
+	}
 	if broken, ok := errors.AsType[*coordinator.UnreadableError](err); ok {
 		m.log.Error("a granted job can't be read", "runner", r.cfg.Name, "job", broken.ID, "err", err)
 		m.failFromMemory(r, broken.ID, broken.Token, "its description could not be read by the service")

@@ -36,6 +36,7 @@ type runner struct {
 	coordOK     time.Time // the coordinator answered somebody well
 	health      lane
 	strictUntil time.Time
+	grants      grants
 	watchOff    bool            // the token of job_trace_watch was refused
 	why         schedule.Reason // why it was not asked last
 

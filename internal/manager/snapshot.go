@@ -24,6 +24,7 @@ type Status struct {
 	OpenJobs, Concurrent    int
 	Provisioning, MaxAtOnce int
 	Closed                  map[string]int // closed jobs by result, since the start
+	LostGrants              int            // jobs found that were lost at acquisition, since the start
 	Fuse                    string         // why the fuse is blown; "" = it is not
 
 	Runners   []RunnerStatus
@@ -68,7 +69,7 @@ func (m *Manager) snapshot() Status {
 		Version: m.deps.Version, StartedAt: m.started.UTC(), At: time.Now().UTC(),
 		Weight: u.Weight, Quota: quota, OpenJobs: u.Jobs, Concurrent: m.cfg.Concurrent,
 		Provisioning: u.Provisioning, MaxAtOnce: m.cfg.MaxProvisioning,
-		Closed: map[string]int{}, Fuse: m.fuse.blown,
+		Closed: map[string]int{}, LostGrants: m.lostGrants, Fuse: m.fuse.blown,
 	}
 	maps.Copy(s.Closed, m.counts)
 	if !known {

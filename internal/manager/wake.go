@@ -28,6 +28,9 @@ func (m *Manager) nextWake() time.Time {
 			w.add(r.nextPoll)
 		}
 		w.lane(&r.flavorLane)
+		if r.searchesGrants() {
+			w.lane(&r.grants.lane)
+		}
 		for _, p := range r.purses {
 			w.lane(&p.list)
 			if r.cfg.Clever.MultiTenant && m.neededTenant(r, p.group) {

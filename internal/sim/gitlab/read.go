@@ -94,6 +94,9 @@ func (s *Server) projectTrace(w http.ResponseWriter, r *http.Request) {
 func (s *Server) cancelProjectJob(w http.ResponseWriter, r *http.Request) {
 	s.withProjectJob(w, r, func(j *job) reply {
 		s.cancel(j)
+		if j.status == canceling && r.URL.Query().Get("force") == "true" {
+			s.finish(j, canceled, "", nil)
+		}
 		return reply{status: http.StatusCreated, body: s.entity(j)}
 	})
 }
@@ -143,7 +146,8 @@ func (s *Server) runnerManagers(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// runnerJobs lists what a runner acquired, the newest first, a page at a time.
+// runnerJobs lists what a runner acquired, the newest first, a page at a time, whichever of
+// its managers it was: servers of before that distinction do so.
 func (s *Server) runnerJobs(w http.ResponseWriter, r *http.Request) {
 	want := r.URL.Query().Get("status")
 	s.withRunner(w, r, func(known *runner) any {
