@@ -128,3 +128,13 @@ func callName(r *http.Request) string {
 	}
 	return name
 }
+
+// pointsLeft is a hook that lets so many points pass and then cuts the power.
+type pointsLeft int
+
+func (p *pointsLeft) Point(string) error {
+	if *p--; *p < 0 {
+		return errPower
+	}
+	return nil
+}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -116,15 +115,6 @@ func TestKeysOfTheProcess(t *testing.T) {
 				log.Close()
 			}
 		})
-	}
-}
-
-// startWith starts the service with these arguments and no others.
-func (n *town) startWith(args ...string) {
-	n.service = exec.Command(n.program, args...)
-	n.service.Stdout, n.service.Stderr = n.log, n.log
-	if err := n.service.Start(); err != nil {
-		n.t.Fatal(err)
 	}
 }
 

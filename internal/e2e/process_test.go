@@ -36,14 +36,17 @@ type town struct {
 }
 
 // newTown builds the programs and starts the simulators.
-func newTown(t *testing.T) *town {
+func newTown(t *testing.T) *town { return newSlowTown(t, "300ms") }
+
+// newSlowTown is a town whose instances take so long to boot.
+func newSlowTown(t *testing.T, boot string) *town {
 	if testing.Short() {
 		t.Skip("builds the programs and takes its time")
 	}
 	dir := t.TempDir()
 	town := &town{t: t, dir: dir, program: filepath.Join(dir, "bin", "heptapod-paas-runner")}
 	for name, flags := range map[string][]string{"heptapod-paas-runner": nil, "paas-relay": {"-ldflags", "-s -w"}} {
-		args := append([]string{"build", "-o", filepath.Join(dir, "bin", name)}, flags...)
+		args := append([]string{"build", "-trimpath", "-o", filepath.Join(dir, "bin", name)}, flags...)
 		build := exec.Command("go", append(args, "heptapod-paas-runner/cmd/"+name)...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -56,7 +59,7 @@ func newTown(t *testing.T) *town {
 	}
 	t.Cleanup(func() { town.log.Close() })
 	town.gitlab = town.simulator("gitlab")
-	town.clever = town.simulator("clever", "--boot-time", "300ms", "--repo-delay", "100ms")
+	town.clever = town.simulator("clever", "--boot-time", boot, "--repo-delay", "100ms")
 	town.configure()
 	return town
 }
@@ -115,12 +118,23 @@ job_progress_poll_interval = 0.3
 	}
 }
 
-func (n *town) start() {
-	n.service = exec.Command(n.program, "--log-level", "debug", n.config)
-	n.service.Stdout, n.service.Stderr = n.log, n.log
-	if err := n.service.Start(); err != nil {
+func (n *town) start() { n.startWith("--log-level", "debug", n.config) }
+
+// startWith starts the service with these arguments and no others; it does not outlive the
+// test, however that ends.
+func (n *town) startWith(args ...string) {
+	service := exec.Command(n.program, args...)
+	service.Stdout, service.Stderr = n.log, n.log
+	if err := service.Start(); err != nil {
 		n.t.Fatal(err)
 	}
+	n.service = service
+	n.t.Cleanup(func() {
+		if service.ProcessState == nil {
+			_ = service.Process.Kill()
+			_ = service.Wait()
+		}
+	})
 }
 
 // stop sends a signal to the service and waits for its end; it gives how long it took.

@@ -190,7 +190,7 @@ func (s *Store) fill(ctx context.Context, db *sql.DB, path, release string, chan
 	if err != nil {
 		return err
 	}
-	if err := migrate(ctx, db, path, release, all); err != nil {
+	if err := migrate(ctx, db, path, release, all, s.pass); err != nil {
 		return err
 	}
 	if err := s.pass("import/empty"); err != nil {

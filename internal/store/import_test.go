@@ -162,7 +162,7 @@ func (k killedAt) Point(name string) error {
 	return nil
 }
 
-// importAndDie is the child: it imports, and is killed at one point.
+// importAndDie is the child: it imports or migrates, and is killed at one point.
 func importAndDie(pathAndPoint string) {
 	path, point, _ := strings.Cut(pathAndPoint, "|")
 	s, err := Open(context.Background(), Config{Path: path, Import: importing, Hook: killedAt(point)})

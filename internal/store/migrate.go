@@ -53,8 +53,8 @@ type schema struct {
 }
 
 // migrate brings the schema up to the last of all, in one transaction, after
-// keeping a copy of what was there.
-func migrate(ctx context.Context, db *sql.DB, file, release string, all []migration) error {
+// keeping a copy of what was there. pass is called at the crash points of a change.
+func migrate(ctx context.Context, db *sql.DB, file, release string, all []migration, pass func(string) error) error {
 	have, err := readSchema(ctx, db)
 	if err != nil {
 		return err
@@ -68,15 +68,15 @@ func migrate(ctx context.Context, db *sql.DB, file, release string, all []migrat
 			"or the copy that was kept before the change (%s.v%d.bak); nothing was changed",
 			ErrNewer, have.version, want, cmp.Or(have.release, "(not recorded)"), file, want)
 	}
-	if have.version > 0 {
-		if err := keepCopy(ctx, db, fmt.Sprintf("%s.v%d.bak", file, have.version)); err != nil {
-			return fmt.Errorf("keep a copy before the change from schema %d to %d; nothing was changed: %w", have.version, want, err)
-		}
+	if have.version == 0 { // nothing to lose
+		pass = func(string) error { return nil }
+	} else if err := keepCopy(ctx, db, fmt.Sprintf("%s.v%d.bak", file, have.version), pass); err != nil {
+		return fmt.Errorf("keep a copy before the change from schema %d to %d; nothing was changed: %w", have.version, want, err)
 	}
-	if err := apply(ctx, db, all[have.version:], release); err != nil {
+	if err := apply(ctx, db, all[have.version:], release, pass); err != nil {
 		return fmt.Errorf("change from schema %d to %d; nothing was changed: %w", have.version, want, classify(err))
 	}
-	return nil
+	return pass("migrate/changed")
 }
 
 func readSchema(ctx context.Context, db *sql.DB) (schema, error) {
@@ -102,7 +102,7 @@ func readSchema(ctx context.Context, db *sql.DB) (schema, error) {
 	return s, nil
 }
 
-func apply(ctx context.Context, db *sql.DB, todo []migration, release string) error {
+func apply(ctx context.Context, db *sql.DB, todo []migration, release string, pass func(string) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -116,6 +116,9 @@ func apply(ctx context.Context, db *sql.DB, todo []migration, release string) er
 		if _, err := tx.ExecContext(ctx, m.text); err != nil {
 			return fmt.Errorf("migration %d: %w", m.version, err)
 		}
+		if err := pass(fmt.Sprintf("migrate/step %d", m.version)); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM schema_version"); err != nil {
 		return err
@@ -124,12 +127,18 @@ func apply(ctx context.Context, db *sql.DB, todo []migration, release string) er
 		todo[len(todo)-1].version, release); err != nil {
 		return err
 	}
+	if err := pass("migrate/before commit"); err != nil {
+		return err
+	}
 	return tx.Commit()
 }
 
 // keepCopy writes a whole, consistent copy. It takes the place of an older copy of the
 // same version only when it is complete.
-func keepCopy(ctx context.Context, db *sql.DB, to string) error {
+func keepCopy(ctx context.Context, db *sql.DB, to string, pass func(string) error) error {
+	if err := pass("migrate/begin"); err != nil {
+		return err
+	}
 	tmp := to + ".tmp"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -149,8 +158,14 @@ func keepCopy(ctx context.Context, db *sql.DB, to string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
+	if err := pass("migrate/copied"); err != nil {
+		return err
+	}
 	if err := os.Rename(tmp, to); err != nil {
 		return err
 	}
-	return syncFolder(to)
+	if err := syncFolder(to); err != nil {
+		return err
+	}
+	return pass("migrate/kept")
 }

@@ -276,7 +276,7 @@ func TestFailedMigrationChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	all = append(all, migration{4, "CREATE TABLE later (x TEXT); DROP TABLE meta; DELETE FROM nothing_like_it"})
-	if err := migrate(t.Context(), s.db, s.path, "9.9", all); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+	if err := migrate(t.Context(), s.db, s.path, "9.9", all, s.pass); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("a broken migration: %v", err)
 	}
 	have, err := readSchema(t.Context(), s.db)

@@ -104,7 +104,7 @@ func (s *Store) prepare(ctx context.Context, release string) error {
 	if err != nil {
 		return err
 	}
-	return migrate(ctx, db, s.path, release, all)
+	return migrate(ctx, db, s.path, release, all, s.pass)
 }
 
 // Close folds the write-ahead log into the file and gives the lock back.
