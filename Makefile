@@ -45,7 +45,7 @@ demo: build
 .PHONY: test
 test:
 	@./.ci/need bash git gcc npm dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
-	@./.ci/need dpkg-deb:dpkg gzip lintian /lib/systemd/systemd:systemd unshare:util-linux adduser curl man:man-db /etc/ssl/certs/ca-certificates.crt:ca-certificates
+	@./.ci/need dpkg-deb:dpkg gzip lintian /lib/systemd/systemd:systemd unshare:util-linux adduser curl man:man-db zsh fish /etc/ssl/certs/ca-certificates.crt:ca-certificates
 	$(GO) test -race -shuffle=on -timeout 25m ./...
 
 # Random plans with faults and crashes in simulated time, each from its seed. SIM_BREAK
@@ -65,8 +65,9 @@ SOAK ?= 300
 
 .PHONY: soak
 soak:
-	@./.ci/need bash git
-	SOAK=$(SOAK) SEED=$(SEED) $(GO) test -count=1 -timeout 0 -v -run 'TestSoak$$' ./internal/e2e
+	@./.ci/need bash git unshare:util-linux
+	@# In a mount namespace of its own: the small disk goes with it, however this ends.
+	SOAK=$(SOAK) SEED=$(SEED) unshare --mount $(GO) test -count=1 -timeout $$(($(SOAK) + 900))s -v -run 'TestSoak$$' ./internal/e2e
 
 .PHONY: test-short
 test-short:

@@ -3,11 +3,15 @@
 package main
 
 import (
+	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The man page and the completions know every command and option that --help shows.
@@ -45,10 +49,42 @@ func TestManualKnowsWhatHelpShows(t *testing.T) {
 			}
 		}
 	}
-	// bash itself takes what was written for it.
-	ask := scripts["bash"] + "COMP_WORDS=(heptapod-paas-runner sim --log-level=info gi) COMP_CWORD=3; _heptapod_paas_runner; echo ${COMPREPLY[@]}"
-	got, err := exec.CommandContext(t.Context(), "bash", "-c", ask).CombinedOutput()
-	if err != nil || string(got) != "gitlab\n" {
-		t.Errorf("bash completes 'sim gi' to %q, %v", got, err)
+}
+
+// The shells themselves take what is written for them, and complete by it.
+func TestShellsComplete(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs zsh and fish")
+	}
+	t.Parallel()
+	for shell, argv := range map[string][]string{
+		"bash": {"-c", `. "$0"; COMP_WORDS=(heptapod-paas-runner sim --log-level=info gi) COMP_CWORD=3; _heptapod_paas_runner; echo ${COMPREPLY[@]}`},
+		"fish": {"-c", `source $argv[1]; complete -C "heptapod-paas-runner sim --log-level=info gi" | cut -f 1`},
+		// At a terminal, since nothing else asks the completion of zsh; the file is loaded by
+		// the first question, which has to be answered too.
+		"zsh": {"-fc", `zmodload zsh/zpty; zpty z zsh -f -i
+			type() { zpty -w -n z "$1"; zpty -r z out "*$2*" }
+			type "PS1=; fpath=(\"${0:h}\" \$fpath); autoload -U compinit; compinit -u -D; print rea\"\"dy"$'\n' ready
+			type $'heptapod-paas-runner() { print "sa""ys $2"; }; print go""od\n' good
+			type $'heptapod-paas-runner sim --log-level=info gi\t' gitlab
+			print gitlab; zpty -d z`},
+	} {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			script, err := exec.CommandContext(t.Context(), "heptapod-paas-runner", "completion", shell).Output()
+			path := filepath.Join(t.TempDir(), "_heptapod-paas-runner")
+			if err == nil {
+				err = os.WriteFile(path, script, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			got, err := exec.CommandContext(ctx, shell, append(argv, path)...).CombinedOutput()
+			if err != nil || string(got) != "gitlab\n" {
+				t.Errorf("%s completes 'sim gi' to %q, %v", shell, got, err)
+			}
+		})
 	}
 }

@@ -16,7 +16,7 @@ func Complete(app *kong.Application, shell string) (string, error) {
 	case "bash":
 		return bash(app), nil
 	case "zsh":
-		return "#compdef " + app.Name + "\nautoload -U +X bashcompinit && bashcompinit\n" + bash(app), nil
+		return zsh(app), nil
 	case "fish":
 		return fish(app), nil
 	}
@@ -51,11 +51,21 @@ func walk(n *kong.Node, path string, f func(path string, n *kong.Node)) {
 	}
 }
 
+// function is the name of the function that completes in bash and zsh.
+func function(app *kong.Application) string { return "_" + strings.ReplaceAll(app.Name, "-", "_") }
+
+// zsh runs what is written for bash. It loads the file at the first completion, as a
+// function of the file's name, and that one has to be answered too.
+func zsh(app *kong.Application) string {
+	return fmt.Sprintf("#compdef %s\nautoload -U +X bashcompinit && bashcompinit\n%s"+
+		"if [ \"$funcstack[1]\" = _%[1]s ]; then _bash_complete -o default -F %[3]s; fi\n", app.Name, bash(app), function(app))
+}
+
 func bash(app *kong.Application) string {
-	name := "_" + strings.ReplaceAll(app.Name, "-", "_")
+	name := function(app)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s() {\n\tlocal word path='' words=''\n", name)
-	b.WriteString("\tfor word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n\t\tcase \"$path $word\" in\n")
+	b.WriteString("\tfor word in \"${COMP_WORDS[@]:1:$((COMP_CWORD-1))}\"; do\n\t\tcase \"$path $word\" in\n")
 	walk(app.Node, "", func(path string, _ *kong.Node) {
 		if path != "" {
 			parent, last := "", path
