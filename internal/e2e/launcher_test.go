@@ -27,7 +27,8 @@ type bench struct {
 	net *memnet.Network
 	dir string
 
-	deaf atomic.Int32 // so many machines will boot and never do anything
+	deaf   atomic.Int32 // so many machines will boot and never do anything
+	frozen atomic.Bool  // no machine says anything any more, or ends
 
 	mu      sync.Mutex
 	started map[string]int // how often a sub-runner was started for a key
@@ -39,6 +40,17 @@ type bench struct {
 type machine struct {
 	place string
 	die   context.CancelFunc
+	cut   func()
+}
+
+// freeze lets all machines that run stay as they are: the cloud sees nothing of it.
+func (b *bench) freeze() {
+	b.frozen.Store(true)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.alive {
+		m.cut()
+	}
 }
 
 // kill lets one of the running machines die.
@@ -51,10 +63,10 @@ func (b *bench) kill(which int) {
 }
 
 // live notes a machine that runs; the function that comes back notes its end.
-func (b *bench) live(place string, die context.CancelFunc) func() {
+func (b *bench) live(place string, die context.CancelFunc, cut func()) func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.alive = append(b.alive, machine{place, die})
+	b.alive = append(b.alive, machine{place, die, cut})
 	return func() {
 		die()
 		b.mu.Lock()
@@ -70,7 +82,13 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 	place := fmt.Sprintf("vm%d", b.boots)
 	b.mu.Unlock()
 	ctx, die := context.WithCancel(ctx)
-	defer b.live(place, die)()
+	vm := b.net.Client(place)
+	defer b.live(place, die, vm.Cut)()
+	defer func() {
+		if b.frozen.Load() {
+			<-ctx.Done()
+		}
+	}()
 	if b.deaf.Load() > 0 && b.deaf.Add(-1) >= 0 {
 		<-ctx.Done()
 		return ctx.Err()
@@ -92,7 +110,6 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 			settings = to
 		}
 	}
-	vm := b.net.Client(place)
 	defer vm.Cut()
 	context.AfterFunc(ctx, vm.Cut)
 	if settings == "" {

@@ -233,7 +233,7 @@ func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
 	if rec.AcquiredAt.IsZero() {
 		rec.AcquiredAt = x.seen.CreatedAt
 	}
-	j := &job{fresh: true, runner: x.runner, rec: rec, touched: time.Now()}
+	j := &job{fresh: true, runner: x.runner, rec: rec, since: time.Now().Add(-time.Since(rec.AcquiredAt)), touched: time.Now()}
 	vm := &machine{fresh: true, runner: x.runner, job: j, rec: x.instance(fleet.InstanceStarted)}
 	vm.rec.StartedAt = now
 	if !m.change(ctx, "adopt", j, vm, func(draft) {}) {

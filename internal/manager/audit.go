@@ -62,7 +62,7 @@ func (m *Manager) audit() Audit {
 					out.Entries = append(out.Entries, m.unrecordedEntry(r, p, s))
 				}
 			}
-			problem := cmp.Or(p.problem, p.listError)
+			problem := cmp.Or(p.problem, p.unread, p.listError)
 			if problem != "" {
 				out.Problems = append(out.Problems, fmt.Sprintf("%s %s: %s", r.cfg.Name, cmp.Or(p.group, p.tenant.ID), problem))
 			}

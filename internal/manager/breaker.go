@@ -4,6 +4,7 @@ package manager
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -101,9 +102,14 @@ func (m *Manager) brokenFor(j *job) (*breaker, bool) {
 	return b, trying || time.Now().Before(b.next)
 }
 
-// heldMost is how many jobs of a runner may wait for a broken kind of instance: more are
-// better off where they are, at their coordinator.
+// heldMost is how many jobs of a runner may wait for broken kinds of instances: more are
+// better off where they are, at their coordinator, unless that keeps from being acquired
+// what could run.
 const heldMost = 3
+
+// heldPoll is how often a runner with so many is asked for a job all the same: it may
+// bring one of a kind that works.
+const heldPoll = time.Minute
 
 // held lists the waiting jobs, of one runner or of all, that a breaker keeps from being
 // launched.
@@ -118,6 +124,42 @@ func (m *Manager) held(r *runner) []*job {
 		}
 	}
 	return out
+}
+
+// othersWork tells whether what a runner's held jobs wait for is broken alone: an
+// instance of another kind was made since, or all of them are one tenant's of several.
+func (m *Manager) othersWork(r *runner, held []*job) bool {
+	tenants, alone := r.tenants(), true
+	for _, j := range held {
+		b, _ := m.brokenFor(j)
+		if b != nil && !r.madeAt.After(b.since) {
+			alone = false
+		}
+		delete(tenants, j.rec.Tenant)
+	}
+	if alone || len(held) == 0 {
+		return true
+	}
+	return r.cfg.Clever.MultiTenant && len(tenants) > 0 && !slices.ContainsFunc(held, func(j *job) bool { return j.rec.Tenant != held[0].rec.Tenant })
+}
+
+// hopeless tells whether a job that was just sized would only be one more that waits for
+// a broken kind, while others work: it fails at once then, so that it takes nobody's place.
+func (m *Manager) hopeless(j *job, tenant, flavor string) (string, bool) {
+	key := m.breakerOf(j.runner, tenant, flavor)
+	b := m.breakers[key]
+	held := m.held(j.runner)
+	same := 0
+	for _, other := range held {
+		if m.breakerOf(other.runner, other.rec.Tenant, other.rec.Flavor) == key {
+			same++
+		}
+	}
+	if b == nil || b.next.IsZero() || same < heldMost || !m.othersWork(j.runner, held) {
+		return "", false
+	}
+	return fmt.Sprintf("The platform fails to make instances of flavor %s: the last %d attempts failed (%s), and %d jobs wait for one already. Retry the job later.",
+		flavor, b.fails, b.text, same), true
 }
 
 // heldReason is what such a job waits for.

@@ -11,7 +11,10 @@ import (
 	"heptapod-paas-runner/internal/fleet"
 )
 
-const confirmAfter = time.Second
+const (
+	confirmAfter = time.Second
+	rareLooks    = 5 // looks that found it, after which half a minute passes between two
+)
 
 // destroy takes the next step of a deletion: the call, then looks until the instance
 // is confirmed absent; an accepted deletion that was not done is asked for again.
@@ -55,10 +58,12 @@ func (m *Manager) confirmGone(ctx context.Context, vm *machine) {
 			m.destroyFailed(vm, err)
 		default:
 			vm.stillThere++
-			if vm.stillThere >= absences { // accepted, but not done
+			// Accepted, but not done: asked for again after some looks, and with each one
+			// when they have become rare.
+			if vm.stillThere >= absences || vm.fails >= rareLooks {
 				vm.destroyed, vm.stillThere = false, 0
 			}
-			vm.failed(m, confirmAfter, deleteCap, 0)
+			vm.failed(m, confirmAfter, vm.deleteLimit(), 0)
 			m.alarm(vm, "the platform accepts its deletion but does not do it")
 		}
 	})
@@ -66,11 +71,20 @@ func (m *Manager) confirmGone(ctx context.Context, vm *machine) {
 
 func (m *Manager) destroyFailed(vm *machine, err error) {
 	vm.destroyed = false
-	vm.failed(m, retryBase, deleteCap, fleet.RetryAfterOf(err))
+	vm.failed(m, retryBase, vm.deleteLimit(), fleet.RetryAfterOf(err))
 	vm.lastText = userText(err)
 	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Debug("destroy failed", "instance", vm.rec.Key, "attempt", vm.rec.Destroys, "err", err)
 	m.alarm(vm, err.Error())
+}
+
+// deleteLimit is the longest pause between two attempts at a deletion: short while
+// somebody waits for the end of the job.
+func (vm *machine) deleteLimit() time.Duration {
+	if vm.job != nil && vm.job.rec.State == fleet.JobFailing && vm.job.maySpeak() {
+		return deleteSoon
+	}
+	return deleteCap
 }
 
 // alarm says once that an instance resists its deletion; trying goes on.

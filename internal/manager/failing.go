@@ -4,6 +4,7 @@ package manager
 
 import (
 	"context"
+	"time"
 
 	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/fleet"
@@ -14,8 +15,9 @@ import (
 // asked once more, since the sub-runner may have reported; then the text for the user
 // and the final update.
 func (m *Manager) failing(ctx context.Context, j *job) {
-	if j.vm != nil && j.vm.rec.Started && j.vm.rec.State != fleet.InstanceGone && j.vm.rec.State != fleet.InstanceKept {
-		return // tendMachine is at it
+	if j.maySpeak() {
+		m.whileItGoes(ctx, j)
+		return
 	}
 	if j.status.busy || !j.status.due() {
 		return
@@ -33,6 +35,33 @@ func (m *Manager) failing(ctx context.Context, j *job) {
 			u.ExitCode = userExitCode
 		}
 		m.update(ctx, j, u)
+	}
+}
+
+// maySpeak tells whether the instance of a failing job may still report for it: the job
+// was started there, and it is not seen to be gone.
+func (j *job) maySpeak() bool {
+	return j.vm != nil && j.vm.rec.Started && j.vm.rec.State != fleet.InstanceGone && j.vm.rec.State != fleet.InstanceKept
+}
+
+// goesAsk is how often the coordinator is asked while an instance goes. That takes seconds,
+// unless the platform is in trouble or its credential is gone.
+const goesAsk = time.Minute
+
+// whileItGoes asks how the job stands while its instance, which tendMachine is removing,
+// may still report, or the coordinator has given the job up: then nobody has to wait.
+func (m *Manager) whileItGoes(ctx context.Context, j *job) {
+	if j.goesNext.IsZero() {
+		j.goesNext = time.Now().Add(m.jitter(goesAsk))
+	}
+	switch {
+	case j.status.busy || !j.status.due():
+	case j.confirm:
+		j.confirm = false
+		m.update(ctx, j, coordinator.Update{State: "running"})
+	case !time.Now().Before(j.goesNext):
+		j.goesNext = time.Now().Add(m.jitter(goesAsk))
+		m.askStatus(ctx, j)
 	}
 }
 

@@ -23,15 +23,19 @@ type job struct {
 	trace  lane // appends and probes
 	status lane // questions and updates about the job itself
 
+	// since is when it was acquired, on the clock that does not jump.
+	since    time.Time
 	touched  time.Time // last call that the coordinator takes as a sign of life
+	answered time.Time // when the last question was asked to which it is not ended
 	refused  []time.Time
 	wait     schedule.Reason
 	waitFrom time.Time
-	hint     bool // a notice arrived or a call was refused: ask now
-	notices  int  // that arrived
-	confirm  bool // the question was refused: ask for the proof of the end
-	asked    bool // failing: the coordinator was asked whether it ended after all
-	told     bool // failing: the text for the user has arrived
+	hint     bool      // a notice arrived or a call was refused: ask now
+	notices  int       // that arrived
+	confirm  bool      // the question was refused: ask for the proof of the end
+	asked    bool      // failing: the coordinator was asked whether it ended after all
+	told     bool      // failing: the text for the user has arrived
+	goesNext time.Time // failing: when the coordinator is asked while the instance goes
 	ended    endSightings
 	looked   bool // starting: the coordinator has told the size of the trace
 }
@@ -67,8 +71,14 @@ func (m *Manager) advance(ctx context.Context, j *job) {
 
 // size gives an acquired job its flavor; the runner's flavors may have to be waited for.
 func (m *Manager) size(ctx context.Context, j *job) {
+	if j.status.busy || m.haunted(ctx, j) || m.canceled(ctx, j) {
+		return
+	}
 	sizing, quota, ok := m.sizing(j.runner)
-	if !ok || j.status.busy || m.haunted(ctx, j) {
+	if !ok {
+		if m.longParked(j) {
+			m.fail(ctx, j, reasonSystem, fmt.Sprintf("What flavors there are could not be found out within %s: the platform did not answer. Retry the job.", round(m.cfg.MaxParked)))
+		}
 		return
 	}
 	tenant, ok := m.paidBy(ctx, j)
@@ -82,6 +92,10 @@ func (m *Manager) size(ctx context.Context, j *job) {
 	flavor, err := schedule.Size(sizing, asked, quota)
 	if refused, ok := errors.AsType[*schedule.RefusedError](err); ok {
 		m.fail(ctx, j, reasonScript, "This job can't run here: "+refused.Problem)
+		return
+	}
+	if why, ok := m.hopeless(j, tenant, flavor.Name); ok {
+		m.fail(ctx, j, reasonSystem, why)
 		return
 	}
 	m.change(ctx, "size", j, nil, func(d draft) {
@@ -99,11 +113,11 @@ func (m *Manager) waited(ctx context.Context, j *job) {
 	if m.canceled(ctx, j) {
 		return
 	}
-	if since := time.Since(j.rec.AcquiredAt); since > m.cfg.MaxParked {
+	if m.longParked(j) {
 		j.runner.strictUntil = time.Now().Add(strictFor)
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf(
 			"No instance was free for this job within %s: it waited for %s. Retry it later, or ask for a smaller flavor with %s.",
-			round(since), j.wait, flavorVariable))
+			round(time.Since(j.since)), j.wait, flavorVariable))
 	}
 }
 
@@ -116,7 +130,11 @@ func (m *Manager) launched(ctx context.Context, j *job) {
 		m.fail(ctx, j, reasonSystem, "The platform did not make an instance for this job. Retry the job; if it fails again, tell the operators of this runner.")
 		return
 	}
-	if time.Since(j.rec.LaunchingAt) > j.runner.launchLimit() {
+	begun := j.rec.LaunchingAt
+	if begun.Before(m.started) {
+		begun = m.started // while nobody was there, nobody made it
+	}
+	if time.Since(begun) > j.runner.launchLimit() {
 		why := "the platform did not make an instance"
 		if j.vm.lastText != "" {
 			why += " (" + j.vm.lastText + ")"
@@ -171,8 +189,8 @@ func (m *Manager) starting(ctx context.Context, j *job) {
 	}
 }
 
-// running handles a job that its sub-runner answers for: only a cancel that it does
-// not obey, or the end of its instance, makes us speak for it.
+// running handles a job that its sub-runner answers for: only a cancel or a time limit
+// that it does not obey, or the end of its instance, makes us speak for it.
 func (m *Manager) running(ctx context.Context, j *job) {
 	if !j.rec.CancelAt.IsZero() && time.Since(j.rec.CancelAt) > cancelGrace {
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf("The job was canceled, but its sub-runner did not end within %s.", round(cancelGrace)))
@@ -184,7 +202,9 @@ func (m *Manager) running(ctx context.Context, j *job) {
 	}
 	if j.ended.proven {
 		m.fail(ctx, j, reasonSystem, "The instance of this job ended without reporting a result. Retry the job; if it fails again, tell the operators of this runner.")
+		return
 	}
+	m.overdue(ctx, j)
 }
 
 // canceled turns a cancel seen before the job ran into the end of the job.

@@ -16,8 +16,9 @@ const (
 	createBase = 2 * time.Second
 	createCap  = 30 * time.Second
 	deleteCap  = 5 * time.Minute
-	alarmAfter = 10 * time.Minute // of failing deletions
 	absences   = 3                // lists in which an unknown create is missing
+	deleteSoon = 30 * time.Second // while a job's end waits for it
+	alarmAfter = 10 * time.Minute // of failing deletions
 )
 
 // machine is an instance that is not confirmed absent: its record, and what only
@@ -177,7 +178,8 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 func (m *Manager) created(ctx context.Context, vm *machine, seen cloud.Sighting) {
 	vm.ok()
 	m.createOutcome(vm, true, "")
-	vm.lastText, vm.absent = "", 0
+	vm.runner.madeAt = time.Now()
+	vm.lastText, vm.absent, vm.refusedOnce = "", 0, false
 	j := vm.job
 	if j != nil && j.rec.State != fleet.JobLaunching {
 		j = nil
@@ -202,13 +204,11 @@ func (m *Manager) createFailed(ctx context.Context, vm *machine, handle []byte, 
 	vm.lastText = userText(err)
 	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Warn("create failed", "instance", vm.rec.Key, "class", fleet.ClassOf(err).String(), "attempt", vm.rec.Creates, "err", err)
-	if !fleet.IsCut(err) {
+	many := vm.runner.cfg.Clever.MultiTenant
+	if !fleet.IsCut(err) && !(many && errors.Is(err, fleet.ErrUnauthorized)) {
 		m.createOutcome(vm, false, vm.lastText)
 	}
-	class := fleet.ClassOf(err)
-	if vm.runner.cfg.Clever.MultiTenant && errors.Is(err, fleet.ErrUnauthorized) && !vm.refusedOnce {
-		vm.refusedOnce, class = true, fleet.Transient // the tenant's credential is read again first
-	}
+	class := m.readAgain(vm, err)
 	switch class {
 	case fleet.Permanent:
 		m.gone(ctx, vm)
@@ -235,45 +235,6 @@ func (m *Manager) createFailed(ctx context.Context, vm *machine, handle []byte, 
 			d.vm.LastError = err.Error()
 		})
 	}
-}
-
-// lookFor settles an unknown create: found, it is taken over; absent in three lists
-// over the platform's settle time, it was never made.
-func (m *Manager) lookFor(ctx context.Context, vm *machine) {
-	if vm.rec.State != fleet.InstanceUnknown {
-		return
-	}
-	m.inspect(ctx, vm, "look for", func(ctx context.Context, seen cloud.Sighting, err error) {
-		switch {
-		case errors.Is(err, fleet.ErrNotFound):
-			m.absentOnce(ctx, vm)
-		case err != nil:
-			vm.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
-			vm.lastText = userText(err)
-		case vm.job != nil && vm.job.rec.State == fleet.JobAcquired:
-			m.leftover(ctx, vm, seen)
-		default:
-			m.created(ctx, vm, seen)
-		}
-	})
-}
-
-// inspect asks the platform for one instance and hands on what it says.
-func (m *Manager) inspect(ctx context.Context, vm *machine, why string, then func(context.Context, cloud.Sighting, error)) {
-	ref, err := vm.ref()
-	if err != nil {
-		m.withoutCredential(vm, err)
-		return
-	}
-	vm.busy = true
-	prov := vm.runner.prov
-	m.do(ctx, why, callTimeout, func(ctx context.Context) event {
-		seen, err := prov.Inspect(ctx, ref)
-		return func() {
-			vm.busy = false
-			then(ctx, seen, err)
-		}
-	})
 }
 
 func (m *Manager) absentOnce(ctx context.Context, vm *machine) {
@@ -308,31 +269,3 @@ func (m *Manager) gone(ctx context.Context, vm *machine) {
 
 // forget drops a gone instance from memory.
 func (m *Manager) forget(vm *machine) { delete(m.machines, vm.rec.Key) }
-
-// withoutCredential waits for the tenant's credential, which is looked up elsewhere.
-func (m *Manager) withoutCredential(vm *machine, err error) {
-	vm.failed(m, retryBase, retryCap, 0)
-	vm.lastText = userText(err)
-	m.alarm(vm, err.Error())
-}
-
-// ref names the instance for a call, with the tenant's credential.
-func (vm *machine) ref() (cloud.Ref, error) {
-	tenant, err := vm.runner.tenant(vm.rec.Namespace, vm.rec.Tenant)
-	return cloud.Ref{Key: vm.rec.Key, Tenant: tenant, Handle: vm.rec.Handle}, err
-}
-
-// userText is the sentence of an error that may stand in a job's log.
-func userText(err error) string {
-	if text := fleet.UserTextOf(err); text != "" {
-		return text
-	}
-	switch fleet.ClassOf(err) {
-	case fleet.Permanent:
-		return "it refused the request"
-	case fleet.Transient:
-		return "it is not reachable or is busy"
-	default:
-		return "it did not answer clearly"
-	}
-}

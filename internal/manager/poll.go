@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"heptapod-paas-runner/internal/coordinator"
@@ -34,6 +35,7 @@ func (m *Manager) poll(ctx context.Context, r *runner) {
 	if r.why = m.mayPoll(r); !r.why.OK() {
 		return
 	}
+	r.askedAt = time.Now()
 	in := coordinator.RunnerCall{Token: r.cfg.Token, LastUpdate: r.lastUpdate}
 	r.polling = m.do(ctx, "poll", pollTimeout, func(ctx context.Context) event {
 		grant, err := r.client.Request(ctx, in)
@@ -56,7 +58,10 @@ func (m *Manager) mayPoll(r *runner) schedule.Reason {
 			own++
 		}
 	}
-	if held := m.held(r); len(held) >= heldMost {
+	if unsized := m.unsized(r); len(unsized) >= heldMost {
+		return schedule.Reason{Kind: schedule.Parked, Job: unsized[0].rec.JobID}
+	}
+	if held := m.held(r); len(held) >= heldMost && !m.othersWork(r, held) && time.Since(r.askedAt) < heldPoll {
 		return m.heldReason(held[0])
 	}
 	return schedule.MayPoll(m.limits(), m.usage(), schedule.Runner{
@@ -65,16 +70,26 @@ func (m *Manager) mayPoll(r *runner) schedule.Reason {
 	}, m.unplaced(), time.Now())
 }
 
+// unsizedFor is how long a job whose size is not known yet stands in the way of all
+// others. Who pays or what a flavor weighs is told within moments, or a coordinator or a
+// cloud is in trouble, which is not that of others.
+const unsizedFor = 10 * time.Second
+
 // unplaced is what stands in the way of acquiring more: jobs that wait, and jobs whose
-// size is not known yet.
+// size is about to be known.
 func (m *Manager) unplaced() []schedule.Waiting {
 	out := m.waiting()
 	for _, j := range m.jobs {
-		if j.rec.State == fleet.JobAcquired {
+		if j.rec.State == fleet.JobAcquired && time.Since(j.since) < unsizedFor {
 			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq})
 		}
 	}
 	return out
+}
+
+// unsized lists a runner's jobs whose size could not be found out yet.
+func (m *Manager) unsized(r *runner) []*job {
+	return slices.DeleteFunc(m.jobList(), func(j *job) bool { return j.runner != r || j.rec.State != fleet.JobAcquired })
 }
 
 // polled takes the answer to a job request. A granted job is committed before anything
@@ -116,7 +131,7 @@ func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload
 		m.failFromMemory(r, p.ID, p.Token, "no randomness on the service's machine")
 		return
 	}
-	j := &job{fresh: true, runner: r, touched: time.Now(), rec: fleet.Job{
+	j := &job{fresh: true, runner: r, since: time.Now(), touched: time.Now(), rec: fleet.Job{
 		JobID: id, Owner: r.cfg.Owner, Runner: r.cfg.Name, State: fleet.JobAcquired,
 		Token: p.Token, Payload: p.Raw, Nonce: secret.New(hex.EncodeToString(nonce)),
 		Name: p.Name, Project: p.Project, WebURL: p.WebURL, Namespace: r.namespaceOf(p),

@@ -144,7 +144,7 @@ func (m *Manager) haunted(ctx context.Context, j *job) bool {
 	if j.vm == nil || j.vm.rec.State == fleet.InstanceGone {
 		return false
 	}
-	if time.Since(j.rec.AcquiredAt) > m.cfg.MaxParked {
+	if m.longParked(j) {
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf("Whether an instance was made for this job before the service was exchanged could not be found out within %s. Retry the job.", round(m.cfg.MaxParked)))
 	}
 	return true

@@ -97,10 +97,11 @@ func (r *runner) inherit(was *runner) {
 		}
 	}
 	r.flavors, r.lastUpdate, r.coordOK = was.flavors, was.lastUpdate, was.coordOK
+	r.askedAt, r.madeAt, r.strictUntil = was.askedAt, was.madeAt, was.strictUntil
 	if r.cfg.Clever.MultiTenant != was.cfg.Clever.MultiTenant {
 		return
 	}
-	r.discovered = was.discovered
+	r.discovered, r.surveyed = was.discovered, was.surveyed
 	for group, p := range was.purses {
 		kept := &purse{group: p.group, tenant: p.tenant, at: p.at, problem: p.problem, listed: p.listed, listedAt: p.listedAt, seen: p.seen}
 		if !r.cfg.Clever.MultiTenant { // the configuration is the credential's source

@@ -37,6 +37,8 @@ type runner struct {
 	health      lane
 	strictUntil time.Time
 	grants      grants
+	askedAt     time.Time       // for a job, last
+	madeAt      time.Time       // the last instance
 	watchOff    bool            // the token of job_trace_watch was refused
 	why         schedule.Reason // why it was not asked last
 
@@ -50,28 +52,38 @@ type runner struct {
 	purses     map[string]*purse // by top-level group; "" for the configured tenant
 	discovery  lane
 	discovered bool // the tenants were looked for at least once
+	surveyed   bool // all that they have was looked for at least once
+	born       time.Time
 
 	expiries   map[cloud.Tenant]*expiry // of the credentials in use
 	expiring   bool                     // one of them is being asked about
 	nextExpiry time.Time                // when they are looked through again
 }
 
-// listed tells whether all that may be ours was looked for at least once. A tenant whose
-// credential is refused shows nothing, and must not hold up the others.
+// listed tells whether all that may be ours was looked for at least once, at the start of
+// the service. One of several tenants whose cloud refuses, or does not answer for a while,
+// must not hold up the others; nor must one that shows up later.
 func (r *runner) listed() bool {
-	if r.cfg.Clever.MultiTenant && !r.discovered {
+	if r.surveyed {
+		return true
+	}
+	many := r.cfg.Clever.MultiTenant
+	if many && !r.discovered {
 		return false
 	}
 	for _, p := range r.purses {
-		if p.tenant.ID != "" && p.problem == "" && !p.listed && !p.listRefused {
+		waits := p.tenant.ID != "" && p.problem == "" && !p.listed
+		hopeless := p.listRefused || p.list.fails > 0 && time.Since(r.born) > surveyLimit
+		if waits && !(many && hopeless) {
 			return false
 		}
 	}
-	return r.cfg.Clever.MultiTenant || len(r.purses) > 0
+	r.surveyed = many || len(r.purses) > 0
+	return r.surveyed
 }
 
 func (m *Manager) newRunner(rc config.Runner) (*runner, error) {
-	r := &runner{cfg: rc, owners: []fleet.Owner{rc.Owner}, purses: map[string]*purse{}}
+	r := &runner{cfg: rc, born: time.Now(), owners: []fleet.Owner{rc.Owner}, purses: map[string]*purse{}}
 	var err error
 	if r.client, err = m.deps.Coordinator(rc); err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ func (m *Manager) runnerStatus(r *runner, reasons *[]string) RunnerStatus {
 		Credentials: r.credentialStatus(),
 	}
 	for _, p := range r.purseList() {
-		out.Problem = cmp.Or(out.Problem, p.problem, p.listError)
+		out.Problem = cmp.Or(out.Problem, p.problem, p.unread, p.listError)
 		if out.ListedAt.IsZero() || p.listedAt.Before(out.ListedAt) {
 			out.ListedAt = p.listedAt
 		}

@@ -78,7 +78,7 @@ func (m *Manager) startFailed(ctx context.Context, vm *machine, err error) {
 	vm.lastText = userText(err)
 	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Warn("start failed", "instance", vm.rec.Key, "class", fleet.ClassOf(err).String(), "err", err)
-	if fleet.ClassOf(err) == fleet.Permanent && vm.job != nil && vm.job.rec.State == fleet.JobStarting {
+	if m.readAgain(vm, err) == fleet.Permanent && vm.job != nil && vm.job.rec.State == fleet.JobStarting {
 		m.fail(ctx, vm.job, reasonSystem, "The platform refuses to start the job on its instance: "+vm.lastText)
 	}
 }

@@ -61,12 +61,13 @@ func (m *Manager) watchStatus(ctx context.Context, j *job) {
 // job that has ended, and for a broken proxy, so it must be confirmed.
 func (m *Manager) askStatus(ctx context.Context, j *job) {
 	j.status.busy = true
-	token, client := j.rec.Token, j.runner.client
+	token, client, asked := j.rec.Token, j.runner.client, time.Now()
 	m.do(ctx, "status", callTimeout, func(ctx context.Context) event {
 		status, err := client.JobStatus(ctx, token)
 		return func() {
 			j.status.busy = false
 			if err == nil {
+				j.answered = asked
 				m.statusAnswered(ctx, j, status)
 				return
 			}
@@ -135,8 +136,11 @@ func (m *Manager) statusAnswered(ctx context.Context, j *job, status string) {
 	j.refused = nil
 	j.runner.coordOK = time.Now()
 	pause := j.runner.cfg.TraceWatch.PollStep
-	if j.rec.State == fleet.JobRunning {
+	switch j.rec.State {
+	case fleet.JobRunning:
 		pause = m.cfg.JobProgressInterval
+	case fleet.JobFailing:
+		pause = 0 // what is next waits for something else
 	}
 	j.status.next = time.Now().Add(m.jitter(pause))
 	m.sawStatus(ctx, j, status)

@@ -40,13 +40,14 @@ func (m *Manager) sweep(ctx context.Context, r *runner) {
 		return
 	}
 	for _, p := range r.purseList() {
-		if r.cfg.Clever.MultiTenant && m.neededTenant(r, p.group) {
+		needed := m.neededTenant(r, p.group)
+		if r.cfg.Clever.MultiTenant && needed {
 			p.neededAt = m.stepAt
 			if soon := m.stepAt.Add(2 * sweepEvery); p.list.next.After(soon) {
 				p.list.next = m.stepAt.Add(m.jitter(sweepEvery)) // it was looked at seldom, and has a job now
 			}
 		}
-		if p.list.idle() && p.tenant.ID != "" {
+		if p.list.idle() && p.tenant.ID != "" && (needed || !r.cfg.Clever.MultiTenant || p.fresh()) {
 			m.sweepTenant(ctx, r, p)
 		}
 	}
@@ -82,7 +83,7 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 		if p.list.fails == 0 {
 			m.log.Warn("instances can't be listed; trying again", "runner", r.cfg.Name, "tenant", p.tenant.ID, "err", err)
 		}
-		p.listError, p.listRefused = err.Error(), errors.Is(err, fleet.ErrUnauthorized)
+		p.listError, p.listRefused = err.Error(), fleet.ClassOf(err) == fleet.Permanent
 		p.list.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
 		r.refusedCredential(p.group, err)
 		return

@@ -3,22 +3,21 @@
 package manager
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
-	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/secret"
 )
 
 const (
-	tenantFor      = 5 * time.Minute // a credential is used for so long before it is read again
+	tenantFor      = 5 * time.Minute  // a credential is used for so long before it is read again
+	problemFor     = 30 * time.Second // that there is none is believed for so long
 	tenantRetryCap = 5 * time.Minute
 	discoverEvery  = 24 * time.Hour
 	recentEvery    = 10 * time.Minute
@@ -32,7 +31,15 @@ type purse struct {
 	at     time.Time // when it was read; zero = never, or it was refused since
 	// problem is why there is no credential, a sentence fit for a job's log; "" = there is
 	// one, or it is not known yet.
-	problem string
+	problem   string
+	problemAt time.Time
+	// unread is why the attributes can't be read, which is the trouble of the service or
+	// its coordinator and not the group's; "" = they can. Since when that is a refusal.
+	unread string
+	denied time.Time
+	// The organisation refused this credential last, at that time.
+	refused   secret.String
+	refusedAt time.Time
 	lane
 
 	list      lane             // of the tenant's instances
@@ -40,7 +47,7 @@ type purse struct {
 	listed    bool
 	listedAt  time.Time
 	listError string
-	// listRefused: the last list was refused for the credential.
+	// listRefused: the last list was refused, and would be again.
 	listRefused bool
 	neededAt    time.Time // when a job or an instance last needed it
 }
@@ -82,6 +89,17 @@ func (r *runner) purseList() []*purse {
 	return out
 }
 
+// tenants gives the organisations that a runner knows and has credentials of.
+func (r *runner) tenants() map[string]bool {
+	out := map[string]bool{}
+	for _, p := range r.purses {
+		if p.tenant.ID != "" && p.problem == "" {
+			out[p.tenant.ID] = true
+		}
+	}
+	return out
+}
+
 // noCredentialError says that an instance can't be acted upon now.
 type noCredentialError struct{ text string }
 
@@ -99,7 +117,7 @@ func (r *runner) tenant(group, id string) (cloud.Tenant, error) {
 	case r.cfg.Clever.MultiTenant && p.problem != "":
 		return cloud.Tenant{}, r.noCredential(p.problem)
 	case r.cfg.Clever.MultiTenant && p.at.IsZero(): // an older one goes on being used while it is read again
-		return cloud.Tenant{}, r.noCredential("the tenant of group " + group + " is being looked up")
+		return cloud.Tenant{}, r.noCredential(cmp.Or(p.unread, "the tenant of group "+group+" is being looked up"))
 	case id != "" && p.tenant.ID != id: // "" is not known yet
 		return cloud.Tenant{}, r.noCredential(fmt.Sprintf("organisation %q is recorded, %q is configured now", id, p.tenant.ID))
 	}
@@ -128,7 +146,8 @@ func (m *Manager) refreshTenants(ctx context.Context, r *runner) {
 		}
 	}
 	for _, p := range r.purseList() {
-		if p.group != "" && !p.fresh() && p.idle() && m.neededTenant(r, p.group) {
+		// Where nobody needs it, the credential is read again when it is time to list.
+		if p.group != "" && !p.fresh() && p.idle() && (m.neededTenant(r, p.group) || p.list.idle()) {
 			m.lookUp(ctx, r, p)
 		}
 	}
@@ -157,93 +176,6 @@ func (m *Manager) neededTenant(r *runner, group string) bool {
 	return false
 }
 
-// lookUp reads one group's attributes.
-func (m *Manager) lookUp(ctx context.Context, r *runner, p *purse) {
-	p.busy = true
-	client, token, group := r.client, r.cfg.Clever.NamespaceToken, p.group
-	m.do(ctx, "tenant", callTimeout, func(ctx context.Context) event {
-		attributes, err := client.GroupAttributes(ctx, group, token)
-		return func() {
-			p.busy = false
-			m.lookedUp(r, p, attributes, err)
-		}
-	})
-}
-
-func (m *Manager) lookedUp(r *runner, p *purse, attributes map[string]secret.String, err error) {
-	before := p.problem
-	switch {
-	case errors.Is(err, fleet.ErrNotFound):
-		p.problem = fmt.Sprintf("%q is not a top-level group (a user's own namespace has no tenant), or the service may not see it", p.group)
-	case errors.Is(err, fleet.ErrUnauthorized):
-		p.problem = "the service may not read the attributes of group " + p.group
-	case err != nil: // what was known goes on being used meanwhile
-		p.failed(m, retryBase, tenantRetryCap, fleet.RetryAfterOf(err))
-		return
-	default:
-		p.fill(r.cfg.Clever, attributes)
-	}
-	if p.problem == "" {
-		p.ok()
-		return
-	}
-	p.failed(m, retryBase, tenantRetryCap, 0)
-	p.at = time.Time{}
-	if before == "" {
-		m.log.Warn("a tenant has no credential", "runner", r.cfg.Name, "tenant", p.group, "err", p.problem)
-	}
-}
-
-// fill takes the organisation and its token out of a group's attributes.
-func (p *purse) fill(cc config.Clever, attributes map[string]secret.String) {
-	p.problem = ""
-	if missing := cc.MissingAttributes(attributes); len(missing) > 0 {
-		p.problem = fmt.Sprintf("the group %s has no attribute %s: it is not connected to an organisation", p.group, strings.Join(missing, " and "))
-		return
-	}
-	// An organisation's id is no secret.
-	p.tenant = cloud.Tenant{ID: attributes[cc.OrgaIDAttribute].Reveal(), Token: attributes[cc.OrgaTokenAttribute]}
-	p.at = time.Now()
-}
-
-// discover finds the groups that hold both attributes: instances may be left of tenants
-// that no job names any more.
-func (m *Manager) discover(ctx context.Context, r *runner) {
-	r.discovery.busy = true
-	client, token := r.client, r.cfg.Clever.NamespaceToken
-	m.do(ctx, "discover tenants", startTimeout, func(ctx context.Context) event {
-		groups, err := client.TopLevelGroups(ctx, token)
-		return func() {
-			r.discovery.busy = false
-			r.discovered = true // a failure must not keep the other tenants from working
-			if err != nil {
-				if r.discovery.fails == 0 {
-					m.log.Warn("the tenants can't be listed; trying again", "runner", r.cfg.Name, "err", err)
-				}
-				r.discovery.failed(m, retryBase, tenantRetryCap, fleet.RetryAfterOf(err))
-				return
-			}
-			r.discovery.ok()
-			r.discovery.next = time.Now().Add(m.jitter(discoverEvery))
-			for _, g := range groups {
-				if p := r.purse(g.Path); len(r.cfg.Clever.MissingAttributes(g.Attributes)) == 0 {
-					p.fill(r.cfg.Clever, g.Attributes)
-					p.list.next = time.Now() // look once for what is left there
-				} else if p.at.IsZero() && !m.neededTenant(r, g.Path) {
-					delete(r.purses, g.Path)
-				}
-			}
-		}
-	})
-}
-
-// refusedCredential makes a tenant's credential be read again after a call was refused.
-func (r *runner) refusedCredential(group string, err error) {
-	if r.cfg.Clever.MultiTenant && errors.Is(err, fleet.ErrUnauthorized) {
-		r.purse(group).at = time.Time{}
-	}
-}
-
 // paidBy finds out who pays for a job; false while that is not known yet. A job whose
 // group has no tenant ends with the reason.
 func (m *Manager) paidBy(ctx context.Context, j *job) (string, bool) {
@@ -256,12 +188,19 @@ func (m *Manager) paidBy(ctx context.Context, j *job) (string, bool) {
 		return "", false
 	}
 	p := j.runner.purse(j.rec.Namespace)
+	nobody := func(reason, why string) {
+		m.fail(ctx, j, reason, "Nobody pays for this job's instance: "+why+". Ask the owners of the group or the operators of this runner.")
+	}
 	switch {
+	case p.fresh() && p.tenant.Token == p.refused && time.Since(p.refusedAt) < problemFor:
+		nobody(reasonScript, fmt.Sprintf("organisation %s refuses the credential of group %s", p.tenant.ID, p.group))
 	case p.fresh():
 		return p.tenant.ID, true
-	case p.problem != "":
-		m.fail(ctx, j, reasonScript, "Nobody pays for this job's instance: "+p.problem+". Ask the owners of the group or the operators of this runner.")
-	case time.Since(j.rec.AcquiredAt) > m.cfg.MaxParked:
+	case p.problem != "" && time.Since(p.problemAt) < problemFor:
+		nobody(reasonScript, p.problem)
+	case !p.denied.IsZero() && time.Since(p.denied) > deniedLimit:
+		nobody(reasonSystem, p.unread)
+	case m.longParked(j):
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf("Who pays for this job's instance could not be found out within %s: the coordinator did not tell the attributes of group %s. Retry the job.",
 			round(m.cfg.MaxParked), j.rec.Namespace))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/schedule"
 )
 
 // idleWake bounds how long the loop sleeps without an event.
@@ -26,6 +27,9 @@ func (m *Manager) nextWake() time.Time {
 	for _, r := range m.runners {
 		if r.polling == nil && r.why.OK() {
 			w.add(r.nextPoll)
+		}
+		if r.why.Kind == schedule.Broken {
+			w.add(r.askedAt.Add(heldPoll))
 		}
 		w.lane(&r.flavorLane)
 		if r.searchesGrants() {
@@ -57,6 +61,7 @@ func (m *Manager) nextWake() time.Time {
 		m.jobWake(&w, j)
 	}
 	w.add(m.started.Add(surveyLimit + time.Millisecond))
+	w.add(m.started.Add(startChance + time.Millisecond))
 	if m.cfg.MinBetweenLaunches > 0 {
 		w.add(m.lastLaunch.Add(m.cfg.MinBetweenLaunches))
 	}
@@ -71,17 +76,24 @@ func (m *Manager) jobWake(w *waker, j *job) {
 	}
 	watch := j.runner.cfg.TraceWatch.Timeout + time.Millisecond
 	switch j.rec.State {
+	case fleet.JobAcquired:
+		w.add(j.since.Add(unsizedFor))
+		w.add(j.since.Add(m.cfg.MaxParked + time.Millisecond))
 	case fleet.JobWaiting:
-		w.add(j.rec.AcquiredAt.Add(m.cfg.MaxParked + time.Millisecond))
+		w.add(j.since.Add(m.cfg.MaxParked + time.Millisecond))
 	case fleet.JobLaunching:
 		w.add(j.rec.LaunchingAt.Add(j.runner.launchLimit() + time.Millisecond))
+		w.add(m.started.Add(j.runner.launchLimit() + time.Millisecond))
 	case fleet.JobStarting:
 		if j.vm != nil && !j.vm.rec.StartedAt.IsZero() {
 			w.add(j.vm.rec.StartedAt.Add(watch))
 		}
 		w.add(j.rec.StartingAt.Add(watch))
 		w.add(m.started.Add(watch))
+	case fleet.JobFailing:
+		w.add(j.goesNext)
 	case fleet.JobRunning:
+		w.add(j.overdueAt())
 		if !j.rec.CancelAt.IsZero() {
 			w.add(j.rec.CancelAt.Add(cancelGrace + time.Millisecond))
 		}

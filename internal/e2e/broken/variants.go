@@ -177,7 +177,7 @@ func ending() []variant {
 `,
 		}}},
 		{"end_before_gone", "I2", "a job is ended by us while its instance may still speak", []edit{{
-			failing, `	if j.vm != nil && j.vm.rec.Started`, `	if !broken("end_before_gone") && j.vm != nil && j.vm.rec.Started`,
+			failing, `	if j.maySpeak() {`, `	if !broken("end_before_gone") && j.maySpeak() {`,
 		}}},
 	}
 }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// overdueAfter is how long after its own time limit a job that still runs is ended by us.
+// Its sub-runner ends the script at the limit, then runs after_script (five minutes at
+// most, as a rule) and sends artifacts; a few minutes later the coordinator would end it
+// itself, with a reason that no retry rule for system failures knows.
+const overdueAfter = serverGrace - 3*time.Minute
+
+// overdueAt is when a running job's instance is taken for lost, though it seems alive: its
+// relay or sub-runner is dead or frozen. Zero = the job has no limit that we know.
+func (j *job) overdueAt() time.Time {
+	if j.rec.Timeout <= 0 {
+		return time.Time{}
+	}
+	return j.since.Add(j.rec.Timeout + overdueAfter)
+}
+
+// overdue ends a job that its sub-runner should have ended long ago, once the coordinator,
+// asked after that moment, says that it did not.
+func (m *Manager) overdue(ctx context.Context, j *job) {
+	at := j.overdueAt()
+	if at.IsZero() || time.Now().Before(at) {
+		return
+	}
+	if j.answered.Before(at) {
+		j.hint = true
+		return
+	}
+	m.fail(ctx, j, reasonSystem, fmt.Sprintf(
+		"The job is past its time limit of %s by %s, and its sub-runner has not ended it: it is taken for lost. Retry the job; if it fails again, tell the operators of this runner.",
+		j.rec.Timeout, round(time.Since(j.since)-j.rec.Timeout)))
+}
+
+// longParked tells whether a job waits for longer than it may. The time during which
+// nobody looked after it, since the service was down, is not all of that: it gets the
+// chance to go on.
+func (m *Manager) longParked(j *job) bool {
+	return time.Since(j.since) > m.cfg.MaxParked && time.Since(m.started) > min(m.cfg.MaxParked, startChance)
+}
+
+// startChance is how long after a start no job is given up for having waited too long:
+// until the clouds are listed, and a little more.
+const startChance = surveyLimit + 10*time.Second
