@@ -87,8 +87,7 @@ func (c *checkCmd) online(ctx context.Context, cfg *config.Config, std streams) 
 }
 
 func (c *checkCmd) print(found []online.Finding, std streams) error {
-	var problems []error
-	wrong := false
+	problems, code := 0, codeUnreachable
 	for _, f := range found {
 		line := fmt.Sprintf("%s:%d: runner %q: ", c.Config, f.Line, f.Runner)
 		switch f.Level {
@@ -103,16 +102,17 @@ func (c *checkCmd) print(found []online.Finding, std streams) error {
 		case online.Warning:
 			std.say("warning: %s", line+f.Text)
 		case online.Unreachable, online.Wrong:
-			problems = append(problems, errors.New(line+f.Text))
-			wrong = wrong || f.Level == online.Wrong
+			std.say("%s", line+f.Text)
+			problems++
+			if f.Level == online.Wrong {
+				code = codeFailed
+			}
 		}
 	}
-	switch err := errors.Join(problems...); {
-	case err == nil, wrong:
-		return err
-	default:
-		return &exitError{codeUnreachable, err}
+	if problems == 0 {
+		return nil
 	}
+	return &exitError{code, fmt.Errorf("%s: %s", c.Config, count(problems, "problem"))}
 }
 
 // count writes a number with its noun.

@@ -28,9 +28,16 @@ func TestManualKnowsWhatHelpShows(t *testing.T) {
 	page := strings.ReplaceAll(output("man"), `\-`, "-")
 	scripts := map[string]string{"bash": output("completion", "bash"), "fish": output("completion", "fish")}
 	flag := regexp.MustCompile(`(?m)^ +(?:-\w, )? *(--[a-z][a-z-]+)`)
-	for command := range strings.FieldsSeq("run register check status audit demo sim_gitlab sim_clever version") {
+	for command := range strings.FieldsSeq("run register check status audit demo sim sim_gitlab sim_clever version") {
 		argv := strings.Split(command, "_")
-		flags := flag.FindAllStringSubmatch(output(slices.Concat(argv, []string{"--help"})...), -1)
+		help := output(slices.Concat(argv, []string{"--help"})...)
+		if !strings.Contains(help, "Examples:\n\n    ") {
+			t.Errorf("%s --help shows no examples", command)
+		}
+		if command == "sim" {
+			continue // its commands are told of one by one
+		}
+		flags := flag.FindAllStringSubmatch(help, -1)
 		if len(flags) < 3 {
 			t.Errorf("%s --help shows only %v", command, flags)
 		}

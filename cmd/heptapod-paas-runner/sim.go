@@ -30,7 +30,12 @@ type simCmd struct {
 func (*simCmd) Help() string {
 	return `Both print 'listening on http://HOST:PORT' as their first line and stop at SIGTERM or Ctrl-C. They speak the real
 protocols, and are controlled under /_sim/. They listen on this computer only: whoever reaches them can run
-programs here.`
+programs here.
+
+Examples:
+
+    heptapod-paas-runner sim gitlab --listen 127.0.0.1:8080
+    heptapod-paas-runner sim clever --listen 127.0.0.1:8081 --boot-time 20s`
 }
 
 // serverFlags are what both servers share.

@@ -12,6 +12,15 @@ import (
 // versionCmd is `version`.
 type versionCmd struct{}
 
+// Help is the text below the flags.
+func (*versionCmd) Help() string {
+	return `Prints one line: the name, the version, and what it was built with and for.
+
+Examples:
+
+    heptapod-paas-runner version`
+}
+
 // Run prints one line.
 func (*versionCmd) Run(std streams) error {
 	_, err := fmt.Fprintf(std.out, "heptapod-paas-runner %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

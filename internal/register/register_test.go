@@ -218,7 +218,7 @@ func TestOptionsThatCanNotBeUsed(t *testing.T) {
 		"a password in the URL":        {func(o *register.Options) { o.URL = "https://u:pw@h.example" }, []string{"holds a user or password"}},
 		"several at once":              {func(o *register.Options) { o.URL, o.Executor, o.Name = "x", "y", "a\tb" }, []string{"--url", "--executor", "--name ($RUNNER_NAME): holds a character"}},
 		"two coordinators":             {func(o *register.Options) { o.Config = []string{"https://other.example"} }, []string{"two coordinators: " + b.url + " and https://other.example"}},
-		"two files":                    {func(o *register.Options) { o.File, o.Config = b.file, []string{"other.toml"} }, []string{"two configuration files"}},
+		"two files":                    {func(o *register.Options) { o.File, o.Config = b.file, []string{"other.toml"} }, []string{"two configuration files", "a -c that is meant as the coordinator begins with https://"}},
 		"two tokens":                   {func(o *register.Options) { o.Token = secret.New("glrt-1") }, []string{"--token ($CI_SERVER_TOKEN) and --registration-token ($REGISTRATION_TOKEN) exclude each other"}},
 		"a token with white space":     {func(o *register.Options) { o.RegistrationToken = secret.New("a b") }, []string{"holds white space"}},
 		"reserved options": {func(o *register.Options) {

@@ -42,10 +42,10 @@ func (r *Registrar) settle() error {
 		}
 	}
 	var err error
-	if o.URL, err = theOne("coordinators", urls); err != nil {
+	if o.URL, err = theOne("coordinators", "", urls); err != nil {
 		return err
 	}
-	if r.file, err = theOne("configuration files", files); err != nil {
+	if r.file, err = theOne("configuration files", " (a -c that is meant as the coordinator begins with https://)", files); err != nil {
 		return err
 	}
 	if r.file == "" {
@@ -65,7 +65,7 @@ func (r *Registrar) settle() error {
 const authentication = "glrt-"
 
 // theOne gives the one value of a list of which all but one are empty or the same.
-func theOne(what string, values []string) (string, error) {
+func theOne(what, why string, values []string) (string, error) {
 	values = slices.DeleteFunc(values, func(s string) bool { return strings.TrimSpace(s) == "" })
 	values = slices.Compact(values)
 	switch len(values) {
@@ -74,7 +74,7 @@ func theOne(what string, values []string) (string, error) {
 	case 1:
 		return values[0], nil
 	}
-	return "", usage("two %s: %s; name one", what, strings.Join(values, " and "))
+	return "", usage("two %s: %s; name one%s", what, strings.Join(values, " and "), why)
 }
 
 // fromEnvironment fills in what the command line does not say. An empty variable says
