@@ -113,6 +113,20 @@ func (f *file) adviseTimes(r *reader, rc *Runner) {
 	}
 }
 
+// adviseWatch: a token belongs to one coordinator, and is shown to those of all runners
+// that have none of their own.
+func (f *file) adviseWatch(r *reader, watch TraceWatch, runners []Runner) {
+	var shown []string
+	for _, rc := range runners {
+		if rc.TraceWatch.Token == watch.Token && rc.Coordinator != "" && !slices.Contains(shown, rc.Coordinator) {
+			shown = append(shown, rc.Coordinator)
+		}
+	}
+	if len(shown) > 1 && !watch.Token.Empty() {
+		r.warn(r.written("job_trace_watch"), "its token is shown to several coordinators (%s); move it to the [[runners]] of the one that it belongs to, or remove it: it is not needed", strings.Join(shown, ", "))
+	}
+}
+
 func (f *file) adviseFiles(r *reader, rc *Runner) {
 	if mode, open := f.deps.readable(rc.TLSKeyFile); open {
 		r.warn("tls-key-file", "%s is readable by others (mode %04o): chmod 600 it", rc.TLSKeyFile, mode)

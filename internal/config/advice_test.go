@@ -30,6 +30,11 @@ func TestAdvice(t *testing.T) {
 		{"a weight that is not that of the quota", "concurrent = 300\n" + quota("a", "3XL", "8") + section,
 			"f:1: concurrent: 300 looks like a weight; it is a number of jobs, and no more than 256 of the smallest flavor fit into [quota_computation], which limits the weight"},
 		{"a number of jobs that the quota never reaches", "concurrent = 50\n" + quota("a", "M", "1") + section, ""},
+		{"one token for two coordinators", head + "[paas_job_trace_watch]\ntoken = \"w\"\n" + section + strings.NewReplacer("h.example", "i.example", `"a"`, `"b"`).Replace(section),
+			"f:6: paas_job_trace_watch: accepted; the preferred spelling is job_trace_watch\n" +
+				"f:6: paas_job_trace_watch: its token is shown to several coordinators (https://h.example, https://i.example); move it to the [[runners]] of the one that it belongs to, or remove it: it is not needed"},
+		{"one token for two runners of one coordinator", head + "[job_trace_watch]\ntoken = \"w\"\n" + section + strings.NewReplacer(`"t"`, `"u"`, `"a"`, `"b"`).Replace(section), ""},
+		{"a token for one of two coordinators", head + "[job_trace_watch]\npoll_step = 3\n" + section + "[runners.job_trace_watch]\ntoken = \"w\"\n" + strings.NewReplacer("h.example", "i.example", `"a"`, `"b"`).Replace(section), ""},
 		{"a number of jobs", "concurrent = 8\n" + quota("a", "3XL", "8") + section, ""},
 		{"a flavor in small letters", quota("a", "m", "8") + above("cc_default_flavor = \"xs\"")[len(head):],
 			"f:4: reference_flavor: \"m\" is none of the usual flavors: did you mean M?\nf:13: cc_default_flavor: \"xs\" is none of the usual flavors: did you mean XS?"},

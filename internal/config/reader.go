@@ -39,6 +39,16 @@ func (r *reader) warn(key, format string, args ...any) {
 	r.file.warn(r.full(key), key, format, args...)
 }
 
+// written is a key as it is spelled in the file.
+func (r *reader) written(name string) string {
+	for _, spelling := range find(r.section, name).spellings() {
+		if _, there := r.table[spelling]; there {
+			return spelling
+		}
+	}
+	return name
+}
+
 // line is where a key stands.
 func (r *reader) line(key string) int { return r.file.at.at(r.full(key)) }
 

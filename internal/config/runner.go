@@ -25,6 +25,7 @@ func (f *file) runners(r *reader) []Runner {
 		f.twins(rr, rc, out)
 		out = append(out, rc)
 	}
+	f.adviseWatch(r, watch, out)
 	return out
 }
 

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/url"
@@ -132,21 +133,37 @@ func (r *reader) url(name string) string {
 	if s == "" {
 		return ""
 	}
-	u, err := url.Parse(strings.TrimSpace(s))
 	raw, _ := r.table[name].(string)
+	if why := wrongURL(name, s, raw); why != "" {
+		r.bad(name, "%s", why)
+		return ""
+	}
+	return s
+}
+
+// wrongURL says what is wrong with a URL, which is shown as it was written; "" = nothing.
+func wrongURL(name, s, written string) string {
+	u, err := url.Parse(strings.TrimSpace(s))
 	switch {
 	case err != nil, u.Hostname() == "", u.Scheme != "http" && u.Scheme != "https", u.Port() != "" && !isPort(u.Port()):
-		r.bad(name, "found %s, want a URL such as %s", within(raw), exampleOf(name))
+		return fmt.Sprintf("found %s, want a URL such as %s", within(written), exampleOf(name))
 	case u.User != nil:
-		r.bad(name, "found a URL with a user or password in it, want one without: it is logged, and given to instances")
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(raw, "#"):
-		r.bad(name, "found %s, want a URL without anything behind ? or #", within(raw))
+		return "found a URL with a user or password in it, want one without: it is logged, and given to instances"
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(written, "#"):
+		return fmt.Sprintf("found %s, want a URL without anything behind ? or #", within(written))
 	case name == "url" && strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/api/v4"):
-		r.bad(name, "found %s, want it without /api/v4, which is added to it", within(raw))
-	default:
-		return s
+		return fmt.Sprintf("found %s, want it without /api/v4, which is added to it", within(written))
 	}
 	return ""
+}
+
+// CheckURL says what is wrong with the URL of a coordinator.
+func CheckURL(s string) error {
+	if why := wrongURL("url", s, s); why != "" {
+		return errors.New(why)
+	}
+	_, err := fleet.NormalizeURL(s)
+	return err
 }
 
 // image takes a reference to an image that instances are built from.

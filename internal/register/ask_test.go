@@ -19,7 +19,7 @@ func TestQuestions(t *testing.T) {
 	host, _ := os.Hostname()
 	got := b.run(register.Options{},
 		"", "none", "0", "4",
-		"heptapod.example.com", b.url+"/",
+		"heptapod.example.com", b.url+"/api/v4", b.url+"/",
 		"my runner",
 		"", "two words", "sim-registration-token",
 		"docker", "",
@@ -32,6 +32,7 @@ State file path [/var/lib/heptapod-paas-runner/state.db]: ` +
 Concurrency (jobs at once over all runners): found "0", want a whole number from 1
 Concurrency (jobs at once over all runners): ` +
 		`URL of the coordinator, such as https://heptapod.example.com: want a URL such as https://heptapod.example.com
+URL of the coordinator, such as https://heptapod.example.com: found "` + b.url + `/api/v4", want it without /api/v4, which is added to it
 URL of the coordinator, such as https://heptapod.example.com: ` +
 		`Name of the runner [` + host + `]: ` +
 		`Token of the runner (glrt-...), or a registration token: an answer is needed

@@ -13,7 +13,6 @@ import (
 	"unicode"
 
 	"heptapod-paas-runner/internal/config"
-	"heptapod-paas-runner/internal/fleet"
 )
 
 // question is one thing that has to be known.
@@ -115,8 +114,7 @@ func checkURL(s string) error {
 	if u.User != nil {
 		return errors.New("holds a user or password; a coordinator wants none")
 	}
-	_, err = fleet.NormalizeURL(s)
-	return err
+	return config.CheckURL(s)
 }
 
 const mostCount = 1_000_000_000
