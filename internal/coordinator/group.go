@@ -15,10 +15,10 @@ import (
 // maxGroupPages bounds how many pages of groups are read: 100 groups each.
 const maxGroupPages = 1000
 
-// GroupAttributes reads the custom attributes of a top-level group (GET
-// /groups/:id/custom_attributes, gitlab-runner-api.md section 13). The token must be an
-// administrator's. fleet.ErrNotFound when there is no such group, as for the namespace of
-// a user.
+// GroupAttributes reads the custom attributes of a top-level group, named by its path or
+// its id (GET /groups/:id/custom_attributes, gitlab-runner-api.md section 13). The token must
+// be an administrator's. fleet.ErrNotFound when there is no such group, as for the namespace
+// of a user.
 func (c *Client) GroupAttributes(ctx context.Context, group string, token secret.String) (map[string]secret.String, error) {
 	var list []attribute
 	if _, err := c.read(ctx, "/groups/"+url.PathEscape(group)+"/custom_attributes", token, &list); err != nil {
@@ -29,6 +29,7 @@ func (c *Client) GroupAttributes(ctx context.Context, group string, token secret
 
 // Group is a top-level group with its custom attributes.
 type Group struct {
+	ID         int64
 	Path       string
 	Attributes map[string]secret.String
 }
@@ -38,6 +39,7 @@ func (c *Client) TopLevelGroups(ctx context.Context, token secret.String) ([]Gro
 	var out []Group
 	for page := 1; page <= maxGroupPages; page++ {
 		var list []struct {
+			ID         int64       `json:"id"`
 			Path       string      `json:"full_path"`
 			Attributes []attribute `json:"custom_attributes"`
 		}
@@ -47,7 +49,7 @@ func (c *Client) TopLevelGroups(ctx context.Context, token secret.String) ([]Gro
 			return nil, err
 		}
 		for _, g := range list {
-			out = append(out, Group{Path: g.Path, Attributes: attributes(g.Attributes)})
+			out = append(out, Group{ID: g.ID, Path: g.Path, Attributes: attributes(g.Attributes)})
 		}
 		if next == "" || len(list) == 0 {
 			break

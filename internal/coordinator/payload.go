@@ -29,6 +29,7 @@ type Payload struct {
 	Name          string // of the CI job
 	Project       string // full path
 	RootNamespace string // top-level group or user: who the tenant is
+	NamespaceID   int64  // its id; 0 = not told
 	WebURL        string // the job's page
 	RepoURL       string // without the credential it came with
 	Timeout       time.Duration
@@ -70,6 +71,8 @@ type payloadBody struct {
 	JobInfo struct {
 		Name            string `json:"name"`
 		ProjectFullPath string `json:"project_full_path"`
+		// RootNamespaceID is read as it comes: what is odd in it must not cost the job.
+		RootNamespaceID json.RawMessage `json:"root_namespace_id"`
 	} `json:"job_info"`
 	GitInfo struct {
 		RepoURL string `json:"repo_url"`
@@ -109,6 +112,7 @@ func ParsePayload(raw []byte) (*Payload, error) {
 		})
 	}
 	p.Project, p.RootNamespace = body.project(), body.root()
+	p.NamespaceID, _ = digits(string(body.JobInfo.RootNamespaceID))
 	page, _ := p.Variable("CI_JOB_URL")
 	p.WebURL = publicURL(page)
 	return p, nil

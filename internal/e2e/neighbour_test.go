@@ -104,3 +104,21 @@ func TestABrokenTenantDelaysNoOther(t *testing.T) {
 		})
 	}
 }
+
+// A group is renamed while one of its instances is up, whose organisation's credential is
+// rotated, too: the group is found by its id, also by the next life of the service.
+func TestRenamedGroupIsStillFound(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.queue(job("one/project", map[string]any{"virtual_seconds": 400}), "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.fault(gitlabURL, map[string]any{
+			"match": "GET /api/v4/groups/one/custom_attributes", "times": 0, "status": 404, "body": `{"message":"404 Group Not Found"}`,
+		})
+		w.end()
+		w.clever.SetOrganisation("orga_one", "canary-token-rotated")
+		w.attributes("one", "orga_one", "canary-token-rotated")
+		w.begin("")
+	}, nil)
+}

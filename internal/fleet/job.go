@@ -33,10 +33,13 @@ type Job struct {
 	// Namespace is the top-level group whose attributes name the tenant and its
 	// credential; "" when the runner's own configuration does.
 	Namespace string
-	Flavor    string        // "" until sized
-	Weight    Weight        // 0 until sized
-	Timeout   time.Duration // the job's own time limit (runner_info.timeout)
-	Seq       int64         // order of acquisition
+	// NamespaceID is the coordinator's id of that group, which stays when it is renamed; 0
+	// when the coordinator does not tell it.
+	NamespaceID int64
+	Flavor      string        // "" until sized
+	Weight      Weight        // 0 until sized
+	Timeout     time.Duration // the job's own time limit (runner_info.timeout)
+	Seq         int64         // order of acquisition
 
 	// Prefix is what we wrote to the trace, committed before it is appended; the
 	// first PrefixAcked bytes are known to have arrived. PrefixFrozen is set by
@@ -74,6 +77,7 @@ type Instance struct {
 	Runner      string
 	Tenant      string
 	Namespace   string // as in Job
+	NamespaceID int64
 	Provisioner string
 	Zone        string
 	Flavor      string

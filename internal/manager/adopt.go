@@ -28,6 +28,7 @@ type stranger struct {
 	runner     *runner
 	owner      fleet.Owner
 	group      string // of the tenant in whose list it was seen
+	groupID    int64
 	tenant     string // its organisation
 	jobID      int64
 	weight     fleet.Weight
@@ -49,7 +50,7 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 	x := m.unrecorded[strangerID(s)]
 	if x == nil || x.seen.Life != s.Life {
 		known := x != nil
-		x = &stranger{runner: r, group: p.group, tenant: p.tenant.ID, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
+		x = &stranger{runner: r, group: p.group, groupID: p.id, tenant: p.tenant.ID, owner: owner, jobID: id, weight: m.flavorWeight(r, s.Flavor), first: time.Now()}
 		rec, ok, err := m.deps.Ledger.Instance(context.WithoutCancel(ctx), s.Key) // the call that brought the list is over
 		if err != nil {
 			m.log.Warn("the ledger can't be read: nothing is decided about an instance", "instance", s.Key, "err", err)
@@ -109,7 +110,7 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 func (x *stranger) instance(state fleet.InstanceState) fleet.Instance {
 	return fleet.Instance{
 		Key: x.seen.Key, Job: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
-		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.tenant, Namespace: x.group,
+		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.tenant, Namespace: x.group, NamespaceID: x.groupID,
 		Provisioner: x.runner.prov.Describe().Name, Zone: x.seen.Zone, Flavor: x.seen.Flavor, Weight: x.weight,
 		State: state, Handle: x.seen.Handle, Started: x.seen.Life != cloud.LifeCreated,
 		IntendedAt: x.seen.CreatedAt, CreatedAt: x.seen.CreatedAt,
@@ -212,7 +213,7 @@ func jobFromFiles(files []fleet.File, x *stranger) (fleet.Job, error) {
 		JobID: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
 		Owner: x.owner, Runner: x.runner.cfg.Name, State: fleet.JobStarting,
 		Token: payload.Token, Name: payload.Name, Project: payload.Project, WebURL: payload.WebURL,
-		Tenant: x.tenant, Namespace: x.group, Timeout: payload.Timeout, PrefixFrozen: true,
+		Tenant: x.tenant, Namespace: x.group, NamespaceID: x.groupID, Timeout: payload.Timeout, PrefixFrozen: true,
 		Nonce: secret.String{},
 	}
 	if relay, err := hostfile.ParseRelay(files); err == nil {

@@ -62,7 +62,8 @@ func (m *Manager) launch(ctx context.Context, j *job) bool {
 	key := j.rec.Owner.Key(j.rec.ID)
 	now := stamp()
 	vm := &machine{fresh: true, runner: j.runner, job: j, rec: fleet.Instance{
-		Key: key, Job: j.rec.JobID, Owner: j.rec.Owner, Runner: j.rec.Runner, Tenant: j.rec.Tenant, Namespace: j.rec.Namespace,
+		Key: key, Job: j.rec.JobID, Owner: j.rec.Owner, Runner: j.rec.Runner, Tenant: j.rec.Tenant,
+		Namespace: j.rec.Namespace, NamespaceID: j.rec.NamespaceID,
 		Provisioner: j.runner.prov.Describe().Name, Zone: j.runner.prov.Describe().Zone,
 		Flavor: j.rec.Flavor, Weight: j.rec.Weight, State: fleet.InstanceIntended, IntendedAt: now,
 	}}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +25,16 @@ const (
 // lookUp reads one group's attributes.
 func (m *Manager) lookUp(ctx context.Context, r *runner, p *purse) {
 	p.busy = true
-	client, token, group := r.client, r.cfg.Clever.NamespaceToken, p.group
+	client, token, group, id := r.client, r.cfg.Clever.NamespaceToken, p.group, p.id
 	m.do(ctx, "tenant", callTimeout, func(ctx context.Context) event {
-		attributes, err := client.GroupAttributes(ctx, group, token)
+		var attributes map[string]secret.String
+		err := fleet.ErrNotFound
+		if id != 0 { // it may have been renamed
+			attributes, err = client.GroupAttributes(ctx, strconv.FormatInt(id, 10), token)
+		}
+		if errors.Is(err, fleet.ErrNotFound) {
+			attributes, err = client.GroupAttributes(ctx, group, token)
+		}
 		return func() {
 			p.busy = false
 			m.lookedUp(r, p, attributes, err)
@@ -125,6 +133,7 @@ func (m *Manager) found(r *runner, groups []coordinator.Group) {
 		}
 		has[g.Path] = true
 		p := r.purse(g.Path)
+		p.named(g.ID)
 		p.fill(r.cfg.Clever, g.Attributes)
 		p.list.next = time.Now().Add(time.Duration(len(has)-1) * discoverPace)
 	}

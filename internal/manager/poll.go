@@ -134,7 +134,7 @@ func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload
 	j := &job{fresh: true, runner: r, since: time.Now(), touched: time.Now(), rec: fleet.Job{
 		JobID: id, Owner: r.cfg.Owner, Runner: r.cfg.Name, State: fleet.JobAcquired,
 		Token: p.Token, Payload: p.Raw, Nonce: secret.New(hex.EncodeToString(nonce)),
-		Name: p.Name, Project: p.Project, WebURL: p.WebURL, Namespace: r.namespaceOf(p),
+		Name: p.Name, Project: p.Project, WebURL: p.WebURL, Namespace: r.namespaceOf(p), NamespaceID: p.NamespaceID,
 		Timeout: p.Timeout, Seq: m.nextSeq, AcquiredAt: stamp(),
 	}}
 	j.status.next = time.Now().Add(m.jitter(r.cfg.TraceWatch.PollStep))

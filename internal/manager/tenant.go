@@ -27,6 +27,7 @@ const (
 // own configuration (group ""). It lives in memory only.
 type purse struct {
 	group  string
+	id     int64 // of the group; 0 = not known. A renamed group keeps it
 	tenant cloud.Tenant
 	at     time.Time // when it was read; zero = never, or it was refused since
 	// problem is why there is no credential, a sentence fit for a job's log; "" = there is
@@ -64,6 +65,10 @@ func (m *Manager) listAgain(r *runner, p *purse) time.Duration {
 	}
 	return discoverEvery
 }
+
+// named takes the id of the group. Of two groups that had one path, one after the other,
+// the younger one has the larger id; the organisation tells whose an instance is.
+func (p *purse) named(id int64) { p.id = max(p.id, id) }
 
 func (p *purse) fresh() bool { return !p.at.IsZero() && time.Since(p.at) < tenantFor }
 
@@ -137,12 +142,12 @@ func (m *Manager) refreshTenants(ctx context.Context, r *runner) {
 	}
 	for _, j := range m.jobs {
 		if j.runner == r && j.rec.Namespace != "" {
-			r.purse(j.rec.Namespace)
+			r.purse(j.rec.Namespace).named(j.rec.NamespaceID)
 		}
 	}
 	for _, vm := range m.machines {
 		if vm.runner == r && vm.rec.Namespace != "" {
-			r.purse(vm.rec.Namespace)
+			r.purse(vm.rec.Namespace).named(vm.rec.NamespaceID)
 		}
 	}
 	for _, p := range r.purseList() {

@@ -213,7 +213,7 @@ func TestAnOlderLedgerIsMigratedAndACopyKept(t *testing.T) {
 		t.Errorf("job %+v", job)
 	}
 	mustCommit(t, s, Change{Notes: []Note{{Job: snap.Jobs[0].JobID, Text: "a table of schema 2"}}})
-	if have, err := readSchema(t.Context(), s.db); err != nil || have != (schema{version: 3, release: "1.0.0"}) {
+	if have, err := readSchema(t.Context(), s.db); err != nil || have != (schema{version: 4, release: "1.0.0"}) {
 		t.Errorf("schema %+v, %v", have, err)
 	}
 
@@ -275,12 +275,12 @@ func TestFailedMigrationChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all = append(all, migration{4, "CREATE TABLE later (x TEXT); DROP TABLE meta; DELETE FROM nothing_like_it"})
+	all = append(all, migration{5, "CREATE TABLE later (x TEXT); DROP TABLE meta; DELETE FROM nothing_like_it"})
 	if err := migrate(t.Context(), s.db, s.path, "9.9", all, s.pass); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("a broken migration: %v", err)
 	}
 	have, err := readSchema(t.Context(), s.db)
-	if err != nil || have.version != 3 {
+	if err != nil || have.version != 4 {
 		t.Errorf("schema %+v, %v", have, err)
 	}
 	if snap, err := s.Load(t.Context()); err != nil || snap.Meta["a"] != "b" {
@@ -300,7 +300,7 @@ func TestANewerLedgerIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantOpenError(t, Config{Path: path}, ErrNewer, "schema 99", "up to 3", "7.8.9", path+".v3.bak")
+	wantOpenError(t, Config{Path: path}, ErrNewer, "schema 99", "up to 4", "7.8.9", path+".v4.bak")
 	if after, err := os.ReadFile(path); err != nil || string(after) != string(before) {
 		t.Errorf("the file was changed: %v", err)
 	}

@@ -64,7 +64,7 @@ func wholeJob(id int64) fleet.Job {
 	return fleet.Job{
 		JobID: fleet.JobID{Coordinator: site, ID: id}, Owner: "abcdefghij", Runner: "paris", State: fleet.JobFailing,
 		Token: secret.New("job-token"), Payload: []byte(`{"id":1}`), Nonce: secret.New("nonce"),
-		Name: "test é \x00 end", Project: "group/project", WebURL: site + "/j/1", Tenant: "orga_1", Namespace: "group", Flavor: "M", Weight: 13454,
+		Name: "test é \x00 end", Project: "group/project", WebURL: site + "/j/1", Tenant: "orga_1", Namespace: "group", NamespaceID: 77, Flavor: "M", Weight: 13454,
 		Timeout: time.Hour, Seq: id, Prefix: "line\n", PrefixAcked: 3, PrefixFrozen: true, FailureReason: "runner_system_failure",
 		FailureText: "sorry", FailureMark: 6, CancelAt: at(1), Result: "failed", AcquiredAt: at(2), LaunchingAt: at(3),
 		StartingAt: at(4), RunningAt: at(5), FinishedAt: at(6), ClosedAt: at(7),
@@ -73,7 +73,7 @@ func wholeJob(id int64) fleet.Job {
 
 func wholeInstance(key string) fleet.Instance {
 	return fleet.Instance{
-		Key: key, Job: fleet.JobID{Coordinator: site, ID: 1}, Owner: "abcdefghij", Runner: "paris", Tenant: "orga_1", Namespace: "group",
+		Key: key, Job: fleet.JobID{Coordinator: site, ID: 1}, Owner: "abcdefghij", Runner: "paris", Tenant: "orga_1", Namespace: "group", NamespaceID: 77,
 		Provisioner: "clever", Zone: "par", Flavor: "M", Weight: 13454, State: fleet.InstanceDeleting, Handle: []byte{0, 1, 255},
 		Started: true, Creates: 2, Destroys: 3, LastError: "no", IntendedAt: at(1), CreatedAt: at(2), StartedAt: at(3),
 		DeletingAt: at(4), GoneAt: at(5),
