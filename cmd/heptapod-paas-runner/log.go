@@ -62,9 +62,9 @@ func (c *cli) logger(w io.Writer, configuredLevel, configuredFormat string) *slo
 		return slog.New(coloured(w, least))
 	}
 	if journal(w, os.Getenv("JOURNAL_STREAM")) {
-		return slog.New(slog.NewTextHandler(priorities{w}, &slog.HandlerOptions{Level: least, ReplaceAttr: timeless}))
+		return slog.New(slog.NewTextHandler(priorities{harmlessWriter{w}}, &slog.HandlerOptions{Level: least, ReplaceAttr: timeless}))
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least}))
+	return slog.New(slog.NewTextHandler(harmlessWriter{w}, &slog.HandlerOptions{Level: least})) // which leaves DEL alone
 }
 
 // coloured is the log for people at a terminal.
