@@ -100,7 +100,7 @@ func syntax(path string, err error) Problem {
 	}
 	message = number.ReplaceAllString(message, "the number is out of range")
 	if strings.HasPrefix(message, "expected value but found") {
-		message = "this is no value; text stands in quotes"
+		message = "this is no value; text stands in quotes, and it is true and false in small letters"
 	}
 	message = strings.TrimSuffix(repeated.ReplaceAllString(message, "what stands here"), ".")
 	p.Text = "not valid TOML: " + message

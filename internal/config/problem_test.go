@@ -191,6 +191,7 @@ func TestSyntaxErrors(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, want string }{
 		{"a = 1\nstate_file = \n", "f:2: state_file: not valid TOML: "},
+		{"paas_finished_jobs_keep_resources = True\n", "f:1: paas_finished_jobs_keep_resources: not valid TOML: this is no value; text stands in quotes, and it is true and false in small letters"},
 		{"a = 1\n\ntoken = glrt-CANARY\n", "f:3: token: not valid TOML: this is no value; text stands in quotes"},
 		{"token = tCANARY\n", "f:1: token: not valid TOML: this is no value; text stands in quotes"},
 		{"token = 12345CANARY\n", "f:1"},
