@@ -89,10 +89,7 @@ func (k Key) spellings() []string { return append([]string{k.Name}, k.Older...) 
 // names lists what may stand in a section, in every spelling.
 func names(section string) []string {
 	var out []string
-	for _, k := range Keys() {
-		if k.Section != section {
-			continue
-		}
+	for _, k := range keysOf(section) {
 		out = append(out, k.spellings()...)
 		if k.Kind == Secret {
 			out = append(out, k.Name+fileSuffix)
@@ -104,11 +101,12 @@ func names(section string) []string {
 // find gives a key's row. A key that is read but not in the table is a mistake in this
 // package, which its tests find.
 func find(section, name string) Key {
-	i := slices.IndexFunc(Keys(), func(k Key) bool { return k.Section == section && k.Name == name })
+	keys := keysOf(section)
+	i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
 	if i < 0 {
 		panic(fmt.Sprintf("config: key %q of section %q is not in the table", name, section))
 	}
-	return Keys()[i]
+	return keys[i]
 }
 
 // ours tells whether a key of a [[runners]] section can only be meant for this program,

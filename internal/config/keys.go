@@ -9,7 +9,20 @@ const leastPause = 0.01
 
 // Keys lists every key that this program reads.
 func Keys() []Key {
-	return slices.Concat(globalKeys(), quotaKeys(), runnerKeys(), dockerKeys(), cleverKeys(), watchKeys())
+	return slices.Concat(globalKeys(), quotaKeys(), keysOf(secRunner), watchKeys())
+}
+
+// keysOf lists those of one section: it is asked often, for each key of a file.
+func keysOf(section string) []Key {
+	switch section {
+	case secGlobal:
+		return globalKeys()
+	case secQuota:
+		return quotaKeys()
+	case secWatch:
+		return watchKeys()
+	}
+	return slices.Concat(runnerKeys(), dockerKeys(), cleverKeys())
 }
 
 func globalKeys() []Key {
