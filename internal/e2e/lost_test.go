@@ -28,3 +28,63 @@ func TestFrozenSubRunner(t *testing.T) {
 		}
 	})
 }
+
+// A job that can't be recorded is ended from memory, also when something in between
+// refuses that at first.
+func TestUnrecordableJobIsEndedThroughABadProxy(t *testing.T) {
+	run(t, func(w *world) {
+		w.begin("")
+		time.Sleep(10 * time.Second)
+		w.fault(gitlabURL, map[string]any{"match": "PUT /api/v4/jobs/*", "times": 2, "status": 401, "body": `{"message":"401 Unauthorized"}`})
+		w.full.Store(true)
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "failed")
+		time.Sleep(2 * time.Minute)
+		w.full.Store(false)
+	}, func(w *world) {
+		if j := w.simJobs()[0]; j.FailureReason != "runner_system_failure" || w.took(j.ID) > time.Minute {
+			t.Errorf("reason %s after %s", j.FailureReason, w.took(j.ID))
+		}
+	})
+}
+
+// All instances of three jobs vanish at once, while the ledger's disk is full: that looks
+// odd, so the fuse blows, for the next life as well, and nothing is believed until somebody
+// has looked and released it. Then the jobs end.
+func TestAllInstancesVanish(t *testing.T) {
+	run(t, func(w *world) {
+		for range 3 {
+			w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 3000}, "failed")
+		}
+		w.begin("")
+		time.Sleep(4 * time.Minute)
+		w.full.Store(true)
+		for id := range int64(3) {
+			w.remove(w.cfg.Runners[0].Owner.Key(100001 + id))
+		}
+		time.Sleep(3 * time.Minute)
+		w.full.Store(false)
+		time.Sleep(20 * time.Second)
+		w.fault(cleverURL, map[string]any{"match": "GET /v2/organisations/*/applications", "times": 0, "status": 503})
+		w.end()
+		w.begin("")
+		time.Sleep(30 * time.Second)
+		if s := w.life.manager.Status(); s.Fuse == "" || len(s.Jobs) != 3 {
+			t.Errorf("fuse %q, %d jobs", s.Fuse, len(s.Jobs))
+		}
+		w.heal(cleverURL)
+		time.Sleep(5 * time.Minute)
+		if s := w.life.manager.Status(); s.Fuse == "" || len(s.Jobs) != 3 {
+			t.Errorf("fuse %q, %d jobs", s.Fuse, len(s.Jobs))
+		}
+		if err := w.life.manager.ReleaseFuse(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Minute)
+	}, func(w *world) {
+		for _, j := range w.simJobs() {
+			if j.FailureReason != "runner_system_failure" || !strings.Contains(j.Trace, "disappeared while the job was running") || w.took(j.ID) > 20*time.Minute {
+				t.Errorf("reason %s, trace:\n%s", j.FailureReason, j.Trace)
+			}
+		}
+	})
+}

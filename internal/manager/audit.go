@@ -52,15 +52,22 @@ func (m *Manager) Audit() (Audit, error) {
 
 func (m *Manager) audit() Audit {
 	out := Audit{At: time.Now().UTC(), Fuse: m.fuse.blown}
-	shown := map[string]cloud.Sighting{}
+	shown, told := map[string]cloud.Sighting{}, map[string]bool{}
 	proven := true
 	for _, r := range m.runners {
 		for _, p := range r.purseList() {
 			for _, s := range p.seen {
-				shown[s.Key] = s
-				if m.machines[s.Key] == nil {
+				vm, id := m.machines[s.Key], p.tenant.ID+" "+strangerID(s)
+				switch {
+				case told[id]: // two groups may have one organisation
+				case vm == nil:
 					out.Entries = append(out.Entries, m.unrecordedEntry(r, p, s))
+				case vm.isTwin(s):
+					out.Entries = append(out.Entries, twinEntry(vm, p, s))
+				default:
+					shown[s.Key] = s
 				}
+				told[id] = true
 			}
 			problem := cmp.Or(p.problem, p.unread, p.listError)
 			if problem != "" {
@@ -154,7 +161,7 @@ func (m *Manager) ReleaseFuse() error {
 		if m.fuse.blown != "" {
 			m.log.Info("fuse released", "err", m.fuse.blown)
 		}
-		m.fuse = fuse{}
+		m.fuse = fuse{released: time.Now()}
 	}) {
 		return ErrNotRunning
 	}

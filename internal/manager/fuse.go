@@ -28,8 +28,9 @@ const (
 // the cloud's word can't be right. Once blown it stays so, restarts included, until
 // somebody has looked and released it. Recorded, finished instances still go.
 type fuse struct {
-	recent []time.Time
-	blown  string
+	recent   []time.Time
+	blown    string
+	released time.Time // somebody has looked, and an empty list is believed for a while
 }
 
 // allow takes one destruction out of the allowance: max(5, a quarter of the inventory)

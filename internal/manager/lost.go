@@ -23,7 +23,8 @@ type lostJob struct {
 	begun  time.Time
 	// size is that of the trace before the text, when it is known: we are its only
 	// writer, so a larger one has the text already.
-	size int64
+	size     int64
+	refusals int // bare ones
 	lane
 	done bool
 }
@@ -67,6 +68,12 @@ func (l *lostJob) tell(ctx context.Context, client *coordinator.Client) {
 
 func (m *Manager) lostEnded(l *lostJob, err error) {
 	l.busy = false
+	_, ended := finalStatus(err)
+	if refused(err) && !ended && l.refusals < refusals-1 { // a broken proxy refuses everything
+		l.refusals++
+		l.next = time.Now().Add(m.jitter(refusedEvery))
+		return
+	}
 	if err == nil || fleet.ClassOf(err) == fleet.Permanent {
 		l.done = true
 		m.log.Error("ended a job that could not be recorded", "runner", l.runner.cfg.Name, "job", l.id, "took", time.Since(l.begun))

@@ -93,7 +93,10 @@ func (m *Manager) repair(ctx context.Context) bool {
 	}
 	m.nextRepair = time.Now().Add(m.jitter(repairEvery))
 	err := m.deps.Ledger.Commit(context.WithoutCancel(ctx), store.Change{
-		Name: "repair", Meta: map[string]string{"repaired_at": time.Now().UTC().Format(time.RFC3339)},
+		Name: "repair", Meta: map[string]string{
+			"repaired_at": time.Now().UTC().Format(time.RFC3339),
+			fuseKey:       m.fuse.blown, // it may have blown meanwhile
+		},
 	})
 	if err != nil {
 		return false

@@ -3,7 +3,6 @@
 package manager
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -148,7 +147,7 @@ func (m *Manager) sighted(vm *machine, s cloud.Sighting) {
 	if vm.foreignMade() {
 		return
 	}
-	if len(vm.rec.Handle) > 0 && !bytes.Equal(vm.rec.Handle, s.Handle) {
+	if vm.isTwin(s) {
 		m.twin(vm, s)
 		return
 	}
@@ -180,7 +179,7 @@ func (m *Manager) notShown(ctx context.Context, r *runner, p *purse, begun time.
 			lost++ // what is kept, people delete by hand
 		}
 	}
-	if lost >= emptySuspicious && len(shown) == 0 {
+	if lost >= emptySuspicious && len(shown) == 0 && (m.fuse.released.IsZero() || time.Since(m.fuse.released) > fuseWindow) {
 		m.fuse.blow(ctx, m, "the cloud shows none of our instances, the ledger several")
 		return
 	}

@@ -23,6 +23,24 @@ func (m *Manager) twin(vm *machine, s cloud.Sighting) {
 	vm.twin = &s
 }
 
+// isTwin tells whether a sighting is that of another instance than the recorded one.
+func (vm *machine) isTwin(s cloud.Sighting) bool {
+	return len(vm.rec.Handle) > 0 && !vm.foreignMade() && !bytes.Equal(vm.rec.Handle, s.Handle)
+}
+
+// twinEntry judges a second instance under a recorded key. One that was started is nothing
+// that a lost answer leaves behind: somebody has to look at it.
+func twinEntry(vm *machine, p *purse, s cloud.Sighting) AuditEntry {
+	e := AuditEntry{
+		Key: s.Key, Tenant: p.tenant.ID, Namespace: p.group, Job: vm.rec.Job.ID, Cloud: string(s.Life), Flavor: s.Flavor,
+		Verdict: "a second instance under a recorded key, never started: it is destroyed when it is two minutes old", Explained: true,
+	}
+	if s.Life != cloud.LifeCreated {
+		e.Verdict, e.Explained = "a second instance under a recorded key, and it was started, not by this service: never touched", false
+	}
+	return e
+}
+
 // destroyTwin removes a twin, at most one call at a time; the next list shows whether
 // it is gone.
 func (m *Manager) destroyTwin(ctx context.Context, vm *machine) {

@@ -180,7 +180,7 @@ func redact(text string, secrets []string) string {
 
 // retryAfter reads the header's two forms; 0 when it says nothing.
 func retryAfter(value string) time.Duration {
-	const longest = 24 * 60 * 60
+	const longest = 60 * 60 // an odd header must not silence us for good
 	if seconds, err := strconv.Atoi(value); err == nil {
 		return time.Duration(min(max(seconds, 0), longest)) * time.Second
 	}
