@@ -5,6 +5,7 @@ package packaging_test
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,16 +15,16 @@ import (
 )
 
 // build makes a package and gives its path.
-func build(t *testing.T, version, folder string) string {
+func build(t *testing.T, version, arch, folder string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // the first time compiles SQLite
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "deb/build", version, runtime.GOARCH, folder)
+	cmd := exec.CommandContext(ctx, "deb/build", version, arch, folder)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1790000000", "LEVEL=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return filepath.Join(folder, "heptapod-paas-runner_"+version+"_"+runtime.GOARCH+".deb")
+	return filepath.Join(folder, "heptapod-paas-runner_"+version+"_"+arch+".deb")
 }
 
 func TestDebianPackage(t *testing.T) {
@@ -32,7 +33,7 @@ func TestDebianPackage(t *testing.T) {
 	}
 	t.Parallel()
 	folder := t.TempDir()
-	first, again := build(t, "1.0", t.TempDir()), build(t, "1.0", t.TempDir())
+	first, again := build(t, "1.0", runtime.GOARCH, t.TempDir()), build(t, "1.0", runtime.GOARCH, t.TempDir())
 	if !bytes.Equal(read(t, first), read(t, again)) {
 		t.Error("the same sources give two packages")
 	}
@@ -44,10 +45,48 @@ func TestDebianPackage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.CommandContext(t.Context(), "lintian", "--allow-root", "--fail-on", "error,warning", first).CombinedOutput(); err != nil {
+	lint(t, first)
+	boot(t, folder, string(read(t, "testdata/install")))
+}
+
+func lint(t *testing.T, deb string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "lintian", "--allow-root", "--fail-on", "error,warning", deb).CombinedOutput(); err != nil {
 		t.Errorf("lintian: %v\n%s", err, out)
 	}
-	boot(t, folder, string(read(t, "testdata/install")))
+}
+
+// A package for the other kind of machine has that machine's programs, and both relays.
+func TestDebianPackageForAnotherMachine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs dpkg and lintian, and compiles for long")
+	}
+	t.Parallel()
+	arch, machines := "arm64", map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+	if runtime.GOARCH == arch {
+		arch = "amd64"
+	}
+	deb, root := build(t, "1.0", arch, t.TempDir()), t.TempDir()
+	lint(t, deb)
+	for _, argv := range [][]string{{"-f", deb, "Architecture"}, {"-x", deb, root}} {
+		out, err := exec.CommandContext(t.Context(), "dpkg-deb", argv...).CombinedOutput()
+		if err != nil || argv[0] == "-f" && string(out) != arch+"\n" {
+			t.Fatalf("dpkg-deb %v: %v\n%s", argv, err, out)
+		}
+	}
+	for path, want := range map[string]string{
+		"usr/bin/heptapod-paas-runner": arch, "usr/bin/heptapod-paas-runner-register": arch,
+		"usr/lib/heptapod-paas-runner/linux-amd64/paas-relay": "amd64", "usr/lib/heptapod-paas-runner/linux-arm64/paas-relay": "arm64",
+	} {
+		program, err := elf.Open(filepath.Join(root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if program.Machine != machines[want] {
+			t.Errorf("%s is for %s, want %s", path, program.Machine, want)
+		}
+		_ = program.Close()
+	}
 }
 
 // next makes the same package once more, with the version 2.0.
