@@ -46,6 +46,7 @@ func TestJobsOfEarlierReleases(t *testing.T) {
 	}
 	for _, name := range keptReleases(t) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			u := newUpgrade(t)
 			u.program = buildRelease(t, name, t.TempDir())
 			u.start()
