@@ -30,7 +30,7 @@ func boot(t *testing.T, folder, script string) string {
 		t.Fatal(err)
 	}
 	group := cgroup(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // half of one, unless others want the cores
 	defer cancel()
 	// The shell puts itself into the group first, so that this is the root of what the
 	// machine sees.
