@@ -103,5 +103,8 @@ type Description struct {
 	Zone        string        // where instances are made
 	Settle      time.Duration // an unknown create is absent after three lists over this time
 	BillingStep time.Duration
-	LostSignal  string // which signal shows that an instance died; one sentence
+	// Patience is how long one Create may take; 0 is the usual five minutes. Where it is
+	// said, a Create whose job is not there any more is called off.
+	Patience   time.Duration
+	LostSignal string // which signal shows that an instance died; one sentence
 }

@@ -19,6 +19,9 @@ func (f *file) adviseForwarded(r *reader, rc *Runner) {
 		}
 		for _, option := range slices.Sorted(maps.Keys(docker)) {
 			f.adviseDocker(child(r.full(key), option), option, docker[option])
+			if rc.Executor == ExecutorDocker && slices.Contains([]string{"host", "tls_cert_path", "tls_verify"}, strings.ToLower(option)) {
+				f.warn(child(r.full(key), option), option, "has no effect: the sub-runner asks the engine that its instance is on. Which that is, host and paas_docker_cert_path of the runner say")
+			}
 		}
 	}
 	for _, needed := range []struct{ name, why string }{

@@ -82,6 +82,7 @@ type world struct {
 	cleared     sync.Map // ids of applications that were planted and looked after
 	losses      int      // of the ledger
 	traceLost   sync.Map // jobs whose trace the coordinator lost a part of
+	around      func(cloud.Provisioner) cloud.Provisioner
 }
 
 // powerCut is one end of a life.
@@ -219,7 +220,13 @@ func (w *world) beginFate(f *fate) {
 	l.manager, err = manager.New(cfg, manager.Deps{
 		Ledger: ledger, Log: w.logger(), Version: "test",
 		Coordinator: func(rc config.Runner) (*coordinator.Client, error) { return clients(rc).Coordinator(rc) },
-		Provisioner: func(rc config.Runner) (cloud.Provisioner, error) { return clients(rc).Provisioner(rc) },
+		Provisioner: func(rc config.Runner) (cloud.Provisioner, error) {
+			prov, err := clients(rc).Provisioner(rc)
+			if err == nil && w.around != nil {
+				prov = w.around(prov)
+			}
+			return prov, err
+		},
 		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives),
 	})
 	if err != nil {

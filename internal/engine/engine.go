@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,9 +16,10 @@ import (
 
 // Options say what kind of engine. The zero value is Docker's defaults.
 type Options struct {
-	MTU    int  // of the default bridge
-	Remap  bool // root in a container is nobody on the host (userns-remap)
-	Closed bool // containers on the default bridge don't see each other (icc=false), and no proxy serves published ports
+	MTU    int      // of the default bridge
+	Remap  bool     // root in a container is nobody on the host (userns-remap)
+	Closed bool     // containers on the default bridge don't see each other (icc=false), and no proxy serves published ports
+	Flags  []string // more of dockerd's own
 }
 
 // Engine is a running Docker Engine.
@@ -131,6 +131,18 @@ func (e *Engine) Stun(t testing.TB) {
 	}
 }
 
+// Revive starts dockerd again after Stun. As it is set up here, that ends the containers
+// that have lived on.
+func (e *Engine) Revive(t testing.TB) {
+	t.Helper()
+	if err := e.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
+		t.Fatalf("start dockerd again: %v", err)
+	}
+	if err := e.await(); err != nil {
+		t.Fatalf("start dockerd again: %v", err)
+	}
+}
+
 // Log is what the engine wrote last.
 func (e *Engine) Log() string {
 	text, err := os.ReadFile(filepath.Join(e.dir, "log"))
@@ -138,74 +150,6 @@ func (e *Engine) Log() string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-8000):])
-}
-
-// Gateway is the host's address on the default bridge.
-func (e *Engine) Gateway(t testing.TB) string {
-	t.Helper()
-	var gateway string
-	err := e.inside(func() error {
-		bridge, err := net.InterfaceByName("docker0")
-		if err != nil {
-			return err
-		}
-		addresses, err := bridge.Addrs()
-		if err != nil {
-			return err
-		}
-		for _, a := range addresses {
-			if ip, ok := a.(*net.IPNet); ok && ip.IP.To4() != nil {
-				gateway = ip.IP.String()
-			}
-		}
-		return nil
-	})
-	if err != nil || gateway == "" {
-		t.Fatalf("find the host's address on the default bridge: %q, %v", gateway, err)
-	}
-	return gateway
-}
-
-// Listen listens on the host's address on the default bridge, which containers on
-// every network reach, and nobody outside the engine's own network namespace.
-func (e *Engine) Listen(t testing.TB) net.Listener {
-	t.Helper()
-	address := net.JoinHostPort(e.Gateway(t), "0")
-	var l net.Listener
-	err := e.inside(func() (err error) {
-		l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
-		return err
-	})
-	if err != nil {
-		t.Fatalf("listen on %s: %v", address, err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l
-}
-
-// ListenPackets is Listen for UDP, on a port of choice.
-func (e *Engine) ListenPackets(t testing.TB, port string) net.PacketConn {
-	t.Helper()
-	address := net.JoinHostPort(e.Gateway(t), port)
-	var l net.PacketConn
-	err := e.inside(func() (err error) {
-		l, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", address)
-		return err
-	})
-	if err != nil {
-		t.Fatalf("listen for packets on %s: %v", address, err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
-}
-
-// Dial connects to an address as the engine's host sees it. The address is numeric.
-func (e *Engine) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	err = e.inside(func() (err error) {
-		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
-		return err
-	})
-	return conn, err
 }
 
 // removeCgroups removes what containers of a killed engine have left of control

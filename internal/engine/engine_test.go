@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,6 +124,42 @@ func TestContainersOutliveAStunnedEngine(t *testing.T) {
 			t.Fatalf("%q came back as %q, %v", line, back, err)
 		}
 	}
+}
+
+// An engine that was stunned answers again, with what it had; what lived on has ended.
+func TestRevivedEngine(t *testing.T) {
+	t.Parallel()
+	e := Start(t, Options{})
+	e.Import(t, "box", Busybox(t))
+	id := e.Run(t, "one", map[string]any{"Image": "box", "Cmd": []string{"sleep", "1000"}})
+	for range 2 {
+		e.Stun(t)
+		e.Revive(t)
+	}
+	var c struct{ State struct{ Running bool } }
+	e.Must(t, http.MethodGet, "/containers/"+id+"/json", nil, &c)
+	if c.State.Running {
+		t.Error("the container still runs")
+	}
+	e.Must(t, http.MethodPost, "/containers/"+id+"/start", nil, nil)
+}
+
+// A program in the engine's network finds the engine's host, and the test finds it there.
+func TestProgramInside(t *testing.T) {
+	t.Parallel()
+	e := Start(t, Options{})
+	l := e.ListenOn(t, "127.0.0.1:0")
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	cmd := exec.Command("busybox", "nc", host, port)
+	if err := e.Inside(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() })
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
 }
 
 func TestSharedEngine(t *testing.T) {

@@ -25,7 +25,8 @@ const RemappedRoot = 100000
 // script is the engine's first process: it makes the namespaces fit to live in, starts
 // dockerd and ends with it, and everything in the namespaces with them. The computer's
 // own configuration of Docker is covered, and so is its list of subordinate ids, which
-// userns-remap reads. At SIGUSR1 it kills dockerd and lets the containers live.
+// userns-remap reads. At SIGUSR1 it kills dockerd and lets the containers live; at SIGUSR2
+// it starts dockerd again.
 const script = `set -e
 dir=$1; shift
 mount --make-rprivate /
@@ -38,13 +39,19 @@ for file in subuid subgid; do
 	mount --bind "$dir/subid" "/etc/$file"
 done
 ip link set lo up
-dockerd "$@" &
-daemon=$!
-stunned=
-trap 'stunned=yes; kill -KILL "$daemon"' USR1
-wait "$daemon" && code=0 || code=$?
-[ -n "$stunned" ] || exit "$code"
-exec sleep infinity
+sleep infinity &
+idle=$!
+state=up
+trap 'state=down; kill -KILL "$daemon"' USR1
+trap 'state=up' USR2
+while :; do
+	dockerd "$@" &
+	daemon=$!
+	wait "$daemon" && code=0 || code=$? # a signal ends it, too
+	[ "$state" = up ] && exit "$code"
+	wait "$daemon" || :
+	while [ "$state" = down ]; do wait "$idle" || :; done
+done
 `
 
 func start(o Options) (*Engine, error) {
@@ -126,7 +133,7 @@ func (e *Engine) flags(o Options) ([]string, error) {
 	if o.Closed {
 		flags = append(flags, "--icc=false", "--userland-proxy=false")
 	}
-	return flags, nil
+	return append(flags, o.Flags...), nil
 }
 
 // names are a user and its group.

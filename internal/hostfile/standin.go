@@ -38,6 +38,16 @@ func StandIn(runnerToken, nonce secret.String) secret.String {
 	return secret.New(real[:cut+keep] + derive(nonce, "stand-in token")[:standInRandom])
 }
 
+// ShortToken is what gitlab-runner shows of its token, and writes on all that it makes on a
+// Docker Engine; "" when the token is so short that the stand-in's is another for each job.
+func ShortToken(runnerToken secret.String) string {
+	body := tokenPrefixes.ReplaceAllString(runnerToken.Reveal(), "")
+	if len(body) < shortTokenLen+hiddenLen {
+		return ""
+	}
+	return body[:shortTokenLen]
+}
+
 // NoticeBearer gives the bearer with which the instance's notices are signed.
 func NoticeBearer(nonce secret.String) secret.String {
 	mac := hmac.New(sha256.New, []byte(nonce.Reveal()))

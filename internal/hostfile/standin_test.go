@@ -35,6 +35,9 @@ func TestStandInKeepsThePublicPartOnly(t *testing.T) {
 		if len(rest) != 26 || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") != "" {
 			t.Errorf("%q: after the public part comes %q", real, rest)
 		}
+		if short := hostfile.ShortToken(secret.New(real)); short != "" && (short != hostfile.ShortToken(secret.New(got)) || !strings.HasSuffix(public, short)) {
+			t.Errorf("%q is shown as %q, its stand-in as %q", real, short, hostfile.ShortToken(secret.New(got)))
+		}
 		if hidden := strings.TrimPrefix(real, public); len(hidden) > 3 && strings.Contains(got, hidden) {
 			t.Errorf("%q is in its stand-in %q", real, got)
 		}

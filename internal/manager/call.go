@@ -53,6 +53,7 @@ func (m *Manager) progress(ctx context.Context, vm *machine) func(string) {
 		select {
 		case m.events <- func() {
 			if j := vm.job; j != nil && j.vm == vm && j.rec.State == fleet.JobLaunching {
+				vm.toldAt = time.Now()
 				m.change(ctx, "progress", j, nil, func(d draft) { say(j.runner, d.job, text) })
 			}
 		}:

@@ -130,11 +130,7 @@ func (m *Manager) launched(ctx context.Context, j *job) {
 		m.fail(ctx, j, reasonSystem, "The platform did not make an instance for this job. Retry the job; if it fails again, tell the operators of this runner.")
 		return
 	}
-	begun := j.rec.LaunchingAt
-	if begun.Before(m.started) {
-		begun = m.started // while nobody was there, nobody made it
-	}
-	if time.Since(begun) > j.runner.launchLimit() {
+	if time.Now().After(m.launchBy(j)) {
 		why := "the platform did not make an instance"
 		if j.vm.lastText != "" {
 			why += " (" + j.vm.lastText + ")"

@@ -3,6 +3,7 @@
 package manager
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +34,10 @@ type machine struct {
 	lastText   string // of the last failed call, fit for the job's log
 	absent     int    // sightings of absence in a row
 	absentAt   time.Time
-	stillThere int  // looks after an accepted deletion that found it
-	destroyed  bool // a deletion was accepted; look whether it is done
+	stillThere int       // looks after an accepted deletion that found it
+	destroyed  bool      // a deletion was accepted; look whether it is done
+	creation   *call     // under way, when it may be called off
+	toldAt     time.Time // when it last told how far it is
 	alarmed    bool
 	// refusedOnce: the tenant's credential was refused for it and read again.
 	refusedOnce bool
@@ -63,6 +66,9 @@ func (m *Manager) tendMachine(ctx context.Context, vm *machine) {
 		return
 	}
 	if !vm.idle() {
+		if vm.creation != nil && !vm.wanted() {
+			vm.creation.cancel()
+		}
 		return
 	}
 	if vm.foreignMade() {
@@ -161,10 +167,11 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 	vm.busy = true
 	spec := cloud.Spec{Key: vm.rec.Key, Tenant: tenant, Flavor: vm.rec.Flavor, Progress: m.progress(ctx, vm)}
 	prov := vm.runner.prov
-	m.do(ctx, "create", startTimeout, func(ctx context.Context) event {
+	patience := prov.Describe().Patience
+	sent := m.do(ctx, "create", cmp.Or(patience, startTimeout), func(ctx context.Context) event {
 		seen, err := prov.Create(ctx, spec)
 		return func() {
-			vm.busy = false
+			vm.busy, vm.creation = false, nil
 			if err != nil {
 				m.createFailed(ctx, vm, seen.Handle, err)
 				return
@@ -172,6 +179,9 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 			m.created(ctx, vm, seen)
 		}
 	})
+	if patience > 0 {
+		vm.creation = sent
+	}
 }
 
 // created records the handle of an instance that exists and can be started.

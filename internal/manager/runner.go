@@ -113,6 +113,19 @@ func (r *runner) launchLimit() time.Duration {
 	return max(r.cfg.TraceWatch.Timeout, 3*r.prov.Describe().Settle)
 }
 
+// launchBy is when the making of a job's instance has taken too long. While nobody was
+// there, nobody made it; and where it tells how far it is, it is not stuck.
+func (m *Manager) launchBy(j *job) time.Time {
+	from := j.rec.LaunchingAt
+	if from.Before(m.started) {
+		from = m.started
+	}
+	if j.vm != nil && from.Before(j.vm.toldAt) {
+		from = j.vm.toldAt
+	}
+	return from.Add(j.runner.launchLimit())
+}
+
 // namespaceOf gives the top-level group that a job's tenant is found by.
 func (r *runner) namespaceOf(p *coordinator.Payload) string {
 	if r.cfg.Clever.MultiTenant {

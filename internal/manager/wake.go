@@ -82,8 +82,7 @@ func (m *Manager) jobWake(w *waker, j *job) {
 	case fleet.JobWaiting:
 		w.add(j.since.Add(m.cfg.MaxParked + time.Millisecond))
 	case fleet.JobLaunching:
-		w.add(j.rec.LaunchingAt.Add(j.runner.launchLimit() + time.Millisecond))
-		w.add(m.started.Add(j.runner.launchLimit() + time.Millisecond))
+		w.add(m.launchBy(j).Add(time.Millisecond))
 	case fleet.JobStarting:
 		if j.vm != nil && !j.vm.rec.StartedAt.IsZero() {
 			w.add(j.vm.rec.StartedAt.Add(watch))

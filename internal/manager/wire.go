@@ -15,6 +15,7 @@ import (
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/gitpush"
+	"heptapod-paas-runner/internal/hostfile"
 	"heptapod-paas-runner/internal/store"
 )
 
@@ -71,7 +72,7 @@ func (c Clients) clever(cc config.Clever) (cloud.Provisioner, error) {
 func engine(rc config.Runner) (cloud.Provisioner, error) {
 	cfg := docker.Config{
 		Host: rc.Docker.Host, CertPath: rc.Docker.CertPath, Image: rc.MainImage, SubRunner: rc.SubRunner,
-		PullPolicy: rc.Docker.PullPolicy, DefaultFlavor: rc.Docker.DefaultFlavor,
+		PullPolicy: rc.Docker.PullPolicy, DefaultFlavor: rc.Docker.DefaultFlavor, ShortToken: hostfile.ShortToken(rc.Token),
 	}
 	for _, f := range rc.Docker.Flavors {
 		cfg.Flavors = append(cfg.Flavors, docker.Flavor(f))

@@ -123,14 +123,15 @@ func (p *Provisioner) classify(what string, err error, connected bool) error {
 			out.Err = fmt.Errorf("%s: %w: %w", what, sentinel, err)
 		}
 	}
+	handshake := untrusted(err)
 	switch {
 	case fleet.IsCut(err):
 		mark(fleet.Unknown, nil, "the Docker Engine does not answer in time")
-	case !connected && untrusted(err):
-		mark(fleet.Permanent, fleet.ErrUnauthorized, "the Docker Engine refuses the certificate, or shows one that is not trusted")
+	case handshake != "":
+		mark(fleet.Permanent, fleet.ErrUnauthorized, handshake)
 	case !connected:
 		mark(fleet.Transient, fleet.ErrUnreachable, "the Docker Engine can't be reached")
-	case untrusted(err), errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err):
+	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err):
 		mark(fleet.Permanent, fleet.ErrUnauthorized, "the Docker Engine refuses the credential")
 	case errdefs.IsNotFound(err):
 		mark(fleet.Permanent, fleet.ErrNotFound, "")
@@ -144,15 +145,19 @@ func (p *Provisioner) classify(what string, err error, connected bool) error {
 	return out
 }
 
-// untrusted tells a failed handshake, on either side.
-func untrusted(err error) bool {
-	text := err.Error()
-	for _, sign := range []string{"certificate", "handshake failure", "tls: "} {
-		if strings.Contains(text, sign) {
-			return true
-		}
+// untrusted tells in which way a handshake with the engine failed; "" when none did. What an
+// engine says about the certificates of others, such as registries, is not meant.
+func untrusted(err error) string {
+	if _, theirs := errors.AsType[*tls.CertificateVerificationError](err); theirs {
+		return "the Docker Engine's certificate is not trusted"
 	}
-	return false
+	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" {
+		return "the Docker Engine refuses the client's certificate"
+	}
+	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain || errors.Is(err, http.ErrSchemeMismatch) {
+		return "the Docker Engine does not speak TLS there"
+	}
+	return ""
 }
 
 // longest is how much of the engine's own words a user is shown.

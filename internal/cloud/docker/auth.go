@@ -82,6 +82,9 @@ func credentialFor(text []byte, domain string) (string, error) {
 				return "", unreadable
 			}
 		}
+		if user == "" && password == "" && entry.IdentityToken == "" {
+			continue // it is kept elsewhere
+		}
 		wire, err := json.Marshal(map[string]string{
 			"username": user, "password": password, "identitytoken": entry.IdentityToken, "serveraddress": name,
 		})

@@ -53,6 +53,10 @@ func (p *Provisioner) noImage(err error) error {
 	if !errors.Is(err, fleet.ErrNotFound) {
 		return err
 	}
+	if p.cfg.PullPolicy != PullNever {
+		text := fmt.Sprintf("the image %s is not on the Docker Engine any more", p.cfg.Image)
+		return &fleet.CallError{Class: fleet.Transient, UserText: text, Err: fmt.Errorf("%s: %w", text, err)}
+	}
 	text := fmt.Sprintf("the image %s is not on the Docker Engine, and it may not be pulled", p.cfg.Image)
 	return &fleet.CallError{Class: fleet.Permanent, UserText: text, Err: fmt.Errorf("%s: %w", text, err)}
 }

@@ -15,7 +15,7 @@ import (
 	"heptapod-paas-runner/internal/fleet"
 )
 
-// rounds is how often what is left is looked for: what the engine was doing when the
+// rounds is how often what is left is removed: what the engine was doing when the
 // sub-runner was killed may come to be after the first look.
 const rounds = 5
 
@@ -23,12 +23,9 @@ const rounds = 5
 // that it starts nothing more, and removed last: while it is there, the instance is
 // known to exist, and a repetition goes on where this one was cut.
 func (p *Provisioner) Destroy(ctx context.Context, ref cloud.Ref) error {
-	own, others, err := p.find(ctx, ref)
+	own, _, err := p.find(ctx, ref)
 	if err != nil {
 		return fmt.Errorf("destroy %s: %w", ref.Key, err)
-	}
-	if len(own)+len(others) == 0 {
-		return p.clearNetworks(ctx, ref.Key)
 	}
 	for _, c := range own {
 		if c.State == container.StateRunning || c.State == container.StatePaused {
@@ -44,6 +41,11 @@ func (p *Provisioner) Destroy(ctx context.Context, ref cloud.Ref) error {
 		if err := p.removeContainer(ctx, c.ID); err != nil {
 			return fmt.Errorf("destroy %s: %w", ref.Key, err)
 		}
+	}
+	// What was under way when it was killed has come to be by now, and one that was being
+	// started meanwhile may have begun its work.
+	if err := p.clear(ctx, ref.Key, nil); err != nil {
+		return fmt.Errorf("destroy what is left of %s: %w", ref.Key, err)
 	}
 	return nil
 }
@@ -70,19 +72,6 @@ func (p *Provisioner) clear(ctx context.Context, key string, own []container.Sum
 		}
 	}
 	return &fleet.CallError{Class: fleet.Unknown, Err: fmt.Errorf("what it has started is still there after %d rounds", rounds)}
-}
-
-// clearNetworks removes a network of the key that nothing is on any more: what the relay
-// made, when somebody removed all containers.
-func (p *Provisioner) clearNetworks(ctx context.Context, key string) error {
-	found, err := p.networks(ctx, key, nil)
-	if err == nil {
-		err = p.remove(ctx, things{networks: found})
-	}
-	if err != nil {
-		return fmt.Errorf("destroy what is left of %s: %w", key, err)
-	}
-	return nil
 }
 
 // remove removes things in the order in which the engine lets them go.

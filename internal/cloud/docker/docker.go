@@ -39,6 +39,8 @@ type Config struct {
 	PullPolicy    string   // PullMissing; or PullAlways, PullNever
 	Flavors       []Flavor // M of weight 1, without limits
 	DefaultFlavor string   // M: for a Spec without a flavor
+	// ShortToken is how gitlab-runner names the runner on what it makes; "" = not known.
+	ShortToken string
 
 	CallTimeout time.Duration // 30 s: for one call
 	PullTimeout time.Duration // 30 min: for one image
@@ -107,6 +109,7 @@ func (p *Provisioner) Describe() cloud.Description {
 		Zone:        p.host,
 		Settle:      5 * time.Second,
 		BillingStep: time.Second,
+		Patience:    p.cfg.PullTimeout + 5*time.Minute,
 		LostSignal:  "the sub-runner's container has exited or is gone while its job has no final state",
 	}
 }

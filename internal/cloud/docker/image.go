@@ -69,7 +69,7 @@ func (p *Provisioner) hasImage(ctx context.Context) (bool, error) {
 
 // follow reads a pull to its end and tells how far it is.
 func follow(ctx context.Context, answer client.ImagePullResponse, tell func(string)) error {
-	layers := map[string]jsonstream.Progress{}
+	layers := map[string]map[string]jsonstream.Progress{"Downloading": {}, "Extracting": {}}
 	told, last := time.Now(), ""
 	for m, err := range answer.JSONMessages(ctx) {
 		if err == nil && m.Error != nil {
@@ -78,14 +78,14 @@ func follow(ctx context.Context, answer client.ImagePullResponse, tell func(stri
 		if err != nil {
 			return err
 		}
-		if m.Progress == nil || m.Progress.Total <= 0 || m.Status != "Downloading" {
+		if m.Progress == nil || m.Progress.Total <= 0 || layers[m.Status] == nil {
 			continue
 		}
-		layers[m.ID] = *m.Progress
+		layers[m.Status][m.ID] = *m.Progress
 		if time.Since(told) < tellEvery {
 			continue
 		}
-		if line := soFar(layers); line != last {
+		if line := soFar(layers["Downloading"], layers["Extracting"]); line != last {
 			tell(line)
 			told, last = time.Now(), line
 		}
@@ -94,19 +94,26 @@ func follow(ctx context.Context, answer client.ImagePullResponse, tell func(stri
 }
 
 // soFar sums over the layers that have begun.
-func soFar(layers map[string]jsonstream.Progress) string {
-	var got, all int64
-	for _, l := range layers {
-		got += l.Current
-		all += l.Total
+func soFar(pulled, unpacked map[string]jsonstream.Progress) string {
+	sum := func(layers map[string]jsonstream.Progress) (got, all int64) {
+		for _, l := range layers {
+			got, all = got+l.Current, all+l.Total
+		}
+		return got / 1e6, all / 1e6
 	}
-	return fmt.Sprintf("pulling image: %d of %d MB", got/1e6, all/1e6)
+	got, all := sum(pulled)
+	line := fmt.Sprintf("pulling image: %d of %d MB", got, all)
+	if len(unpacked) > 0 {
+		got, _ := sum(unpacked)
+		line += fmt.Sprintf(", %d MB unpacked", got)
+	}
+	return line
 }
 
 // pullFailed tells what trying again can't help: nothing was made in either case.
 func (p *Provisioner) pullFailed(err error) error {
 	text := strings.ToLower(err.Error())
-	for _, sign := range []string{"manifest unknown", "not found", "denied", "unauthorized", "authentication required", "invalid reference"} {
+	for _, sign := range []string{"manifest unknown", "not found", "denied", "unauthorized", "authentication required", "no basic auth credentials", "invalid reference"} {
 		if strings.Contains(text, sign) {
 			user := fmt.Sprintf("the image %s can't be pulled: %s", p.cfg.Image, cause(err))
 			return &fleet.CallError{Class: fleet.Permanent, UserText: user, Err: err}

@@ -20,9 +20,10 @@ const (
 	roleInstance = "instance"
 	// relayKeyLabel is what the relay puts on the job's network.
 	relayKeyLabel = "heptapod.paas-relay.key"
-	// managedLabel and jobLabel are gitlab-runner's own, on what it makes.
+	// managedLabel, jobLabel and runnerLabel are gitlab-runner's own, on what it makes.
 	managedLabel = "com.gitlab.gitlab-runner.managed"
 	jobLabel     = "com.gitlab.gitlab-runner.job.id"
+	runnerLabel  = "com.gitlab.gitlab-runner.runner.id"
 )
 
 var _ cloud.Shaper = (*Provisioner)(nil)
@@ -30,11 +31,14 @@ var _ cloud.Shaper = (*Provisioner)(nil)
 // Shape implements cloud.Shaper: our label on every container that the sub-runner
 // starts, the flavor's limits on each of them, and no volume that outlives the job.
 // With disable_cache volumes get names of their own: two jobs of one project at a time
-// would share one otherwise, since each sub-runner counts its jobs alone.
+// would share one otherwise, since each sub-runner counts its jobs alone. And the engine that
+// it asks is the instance's own.
 func (p *Provisioner) Shape(key, flavor string) map[string]any {
 	out := map[string]any{
 		"container_labels": map[string]any{KeyLabel: key},
 		"disable_cache":    true,
+		// Another engine's containers would not be found again.
+		"host": "unix://" + usualSocket, "tls_cert_path": "", "tls_verify": false,
 	}
 	f, err := p.flavor(flavor)
 	if err != nil {

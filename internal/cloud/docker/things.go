@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 
@@ -27,8 +26,9 @@ type things struct {
 func (t things) empty() bool { return len(t.containers)+len(t.networks)+len(t.volumes) == 0 }
 
 // memory is what was seen of an instance's networks and volumes. gitlab-runner puts no
-// label of ours on them, so they are known by the containers that use them; it is kept in
-// the instance's container, for whoever goes on when those containers are removed.
+// label of ours on them; those that don't show our runner either (its token may have been
+// changed) are known by the containers that use them. It is kept in the instance's
+// container, for whoever goes on when those containers are removed.
 type memory struct {
 	Networks []string `json:"networks"`
 	Volumes  []string `json:"volumes"`
@@ -45,14 +45,13 @@ func (p *Provisioner) gather(ctx context.Context, key string, own []container.Su
 		return things{}, err
 	}
 	networks, volumes := slices.Clone(known.Networks), slices.Clone(known.Volumes)
-	var ours []container.Summary
+	var found things
 	for _, c := range list.Items {
-		if c.Labels[KeyLabel] == key && !isInstance(c) {
-			ours = append(ours, c)
+		if c.Labels[KeyLabel] == key && !isInstance(c) || p.made(key, c.Labels) {
+			found.containers = append(found.containers, c.ID)
 			networks, volumes = append(networks, networksOf(c)...), append(volumes, volumesOf(c)...)
 		}
 	}
-	var found things
 	if found.networks, err = p.networks(ctx, key, networks); err != nil {
 		return things{}, err
 	}
@@ -60,11 +59,24 @@ func (p *Provisioner) gather(ctx context.Context, key string, own []container.Su
 		return things{}, err
 	}
 	for _, c := range list.Items {
-		if slices.ContainsFunc(ours, func(o container.Summary) bool { return o.ID == c.ID }) || belongs(c, own, found) {
+		if !slices.Contains(found.containers, c.ID) && belongs(c, own, found) {
 			found.containers = append(found.containers, c.ID)
 		}
 	}
 	return found, nil
+}
+
+// made tells what gitlab-runner has made for the key's job by what it says on it: managed,
+// for this job, by our runner. That is on all it makes, from the first moment; our own
+// label is on most of its containers only.
+func (p *Provisioner) made(key string, labels map[string]string) bool {
+	return forJob(key, labels) && p.cfg.ShortToken != "" && labels[runnerLabel] == p.cfg.ShortToken && (labels[KeyLabel] == "" || labels[KeyLabel] == key)
+}
+
+// forJob tells what some gitlab-runner has made for a job of that number.
+func forJob(key string, labels map[string]string) bool {
+	_, job, ok := fleet.ParseKey(key)
+	return ok && labels[managedLabel] == "true" && labels[jobLabel] == strconv.FormatInt(job, 10)
 }
 
 // belongs tells a container of gitlab-runner's that carries no label of ours, as those do
@@ -101,8 +113,9 @@ func volumesOf(c container.Summary) []string {
 	return out
 }
 
-// networks gives those that the relay made for the key, and of the candidates those that
-// gitlab-runner made. Docker's own and the operator's are nobody's to remove.
+// networks gives those that the relay made for the key, and those that gitlab-runner made for
+// its job: by our runner, or among the candidates. Docker's own and the operator's are
+// nobody's to remove.
 func (p *Provisioner) networks(ctx context.Context, key string, candidates []string) ([]string, error) {
 	var list client.NetworkListResult
 	err := p.call(ctx, "list networks", func(ctx context.Context) (err error) {
@@ -111,27 +124,24 @@ func (p *Provisioner) networks(ctx context.Context, key string, candidates []str
 	})
 	var out []string
 	for _, n := range list.Items {
-		if n.Labels[relayKeyLabel] == key || n.Labels[managedLabel] == "true" && slices.Contains(candidates, n.ID) {
+		if n.Labels[relayKeyLabel] == key || p.made(key, n.Labels) || forJob(key, n.Labels) && slices.Contains(candidates, n.ID) {
 			out = append(out, n.ID)
 		}
 	}
 	return out, err
 }
 
-// volumes gives those of the candidates that gitlab-runner made for this very job.
+// volumes gives those that gitlab-runner made for the key's job: by our runner, or among
+// the candidates.
 func (p *Provisioner) volumes(ctx context.Context, key string, candidates []string) ([]string, error) {
-	if len(candidates) == 0 {
-		return nil, nil
-	}
 	var list client.VolumeListResult
 	err := p.call(ctx, "list volumes", func(ctx context.Context) (err error) {
 		list, err = p.docker.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("label", managedLabel+"=true")})
 		return err
 	})
-	_, job, _ := fleet.ParseKey(key)
 	var out []string
 	for _, v := range list.Items {
-		if slices.Contains(candidates, v.Name) && v.Labels[jobLabel] == strconv.FormatInt(job, 10) {
+		if p.made(key, v.Labels) || forJob(key, v.Labels) && slices.Contains(candidates, v.Name) {
 			out = append(out, v.Name)
 		}
 	}
@@ -180,18 +190,15 @@ func (p *Provisioner) recall(ctx context.Context, own []container.Summary) (memo
 			return err
 		}
 		defer answer.Content.Close()
-		r := tar.NewReader(io.LimitReader(answer.Content, 1<<20))
+		r := tar.NewReader(answer.Content)
 		if _, err := r.Next(); err != nil {
 			return err
 		}
 		text, err := readMost(r, 1<<20)
-		if err == nil {
-			err = json.Unmarshal(text, &known)
+		if errors.Is(err, errTooLarge) || err == nil && json.Unmarshal(text, &known) != nil {
+			known, err = memory{}, nil // cut while it was written, or the job has changed it
 		}
 		return err
 	})
-	if _, torn := errors.AsType[*json.SyntaxError](err); torn {
-		return memory{}, nil // cut while it was written, or the job has changed it
-	}
 	return known, err
 }
