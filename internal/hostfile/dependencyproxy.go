@@ -14,6 +14,7 @@ const (
 	hub           = "docker.io"
 	maxExpansion  = 4096 // characters; longer names are left as they are
 	maxSteps      = 1000 // variables replaced in one name; they may hold each other
+	maxAllSteps   = 100 * maxSteps
 )
 
 // rewriteImages lets a job pull Docker Hub images through its group's Dependency
@@ -29,7 +30,7 @@ func rewriteImages(payload []byte) ([]byte, error) {
 	if prefix == "" {
 		return payload, nil
 	}
-	p := proxy{prefix: prefix, variables: variables}
+	p := &proxy{prefix: prefix, variables: variables, steps: maxAllSteps}
 	var edits []edit
 	if at, ok := job["image"]; ok {
 		edits = append(edits, p.image(payload, at, false)...)
@@ -45,20 +46,23 @@ func rewriteImages(payload []byte) ([]byte, error) {
 type proxy struct {
 	prefix    string
 	variables map[string]string
+	steps     int // variables that may still be replaced in the whole job
 }
 
 // image gives the edits for an image or service object. A service that had no alias
 // gets the one that its old name implied, since jobs know it by that.
-func (p proxy) image(payload []byte, at span, service bool) []edit {
+func (p *proxy) image(payload []byte, at span, service bool) []edit {
 	object, err := membersIn(payload, at)
 	var name string
 	if err != nil || json.Unmarshal(object.value(payload, "name"), &name) != nil || name == "" {
 		return nil
 	}
-	steps := maxSteps
+	steps := min(maxSteps, p.steps)
+	before := steps
 	expanded := expand(name, p.variables, &steps)
+	p.steps -= before - steps
 	remainder, ok := onHub(expanded)
-	if !ok || steps == 0 || len(expanded) > maxExpansion {
+	if !ok || steps == 0 && strings.Contains(name, "$") || len(expanded) > maxExpansion {
 		return nil
 	}
 	edits := []edit{{object["name"], quote(p.prefix + "/" + remainder)}}
@@ -111,18 +115,19 @@ func aliasOf(name string) string {
 
 // expand replaces $NAME and ${NAME} by the job's variables, values included;
 // unknown ones become empty. It gives up when steps are used up, so that
-// variables that hold each other cost nothing.
+// variables that hold each other cost nothing, and gives no more than one character too many.
 func expand(text string, variables map[string]string, steps *int) string {
 	var b strings.Builder
+	add := func(text string) { b.WriteString(text[:min(len(text), maxExpansion+1-b.Len())]) }
 	for {
 		before, after, found := strings.Cut(text, "$")
-		b.WriteString(before)
+		add(before)
 		if !found || *steps == 0 || b.Len() > maxExpansion {
 			return b.String()
 		}
 		*steps--
 		name, rest := variableName(after)
-		b.WriteString(expand(variables[name], variables, steps))
+		add(expand(variables[name], variables, steps))
 		text = rest
 	}
 }
