@@ -29,6 +29,7 @@ func program(args []string) int {
 		// with signals are gitlab-runner's, not ours.
 		return subrunner.Main(context.Background(), args[2:], os.Stdout, os.Stderr)
 	}
+	keepMemory()
 	std := streams{out: os.Stdout, err: os.Stderr}
 	ctx, stop := untilSignal(context.Background(), std)
 	defer stop()

@@ -407,7 +407,7 @@ func TestSignalsReloadAndDump(t *testing.T) {
 
 // says waits until the service's log holds a text.
 func (n *town) says(text string) {
-	for range 150 {
+	for range 900 {
 		if log, _ := os.ReadFile(n.log.Name()); bytes.Contains(log, []byte(text)) {
 			return
 		}

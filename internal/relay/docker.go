@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 const (
@@ -154,12 +155,22 @@ func (e *engine) call(ctx context.Context, method, path string, in, out any) (ht
 	return answer.Header, nil
 }
 
+// longestWords is how much of the engine's words is repeated.
+const longestWords = 300
+
+// engineMessage is what the engine said, as one short line that drives no terminal: it
+// comes to stand in the job's log.
 func engineMessage(text []byte) string {
 	var m struct {
 		Message string `json:"message"`
 	}
+	said := string(text[:min(len(text), 4*longestWords)])
 	if json.Unmarshal(text, &m) == nil && m.Message != "" {
-		return m.Message
+		said = m.Message
 	}
-	return strings.TrimSpace(string(text[:min(len(text), 200)]))
+	said = strings.Join(strings.FieldsFunc(said, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }), " ")
+	if len(said) > longestWords {
+		said = strings.ToValidUTF8(said[:longestWords], "") + "…"
+	}
+	return said
 }

@@ -33,7 +33,7 @@ func (p *Provisioner) Check(ctx context.Context, _ cloud.Tenant) error {
 		problems = append(problems, &fleet.CallError{Class: fleet.Permanent, UserText: text, Err: errors.New(text)})
 	}
 	if info.Info.OSType != "linux" {
-		wrong("the Docker Engine runs containers of %s: want linux", info.Info.OSType)
+		wrong("the Docker Engine runs containers of %.40q: want linux", info.Info.OSType)
 	}
 	if slices.ContainsFunc(p.cfg.Flavors, func(f Flavor) bool { return f.Memory > 0 }) && !info.Info.MemoryLimit {
 		wrong("the Docker Engine can't limit memory, and a flavor asks for it")
