@@ -81,6 +81,43 @@ func TestReloadRotatesAndRemoves(t *testing.T) {
 	})
 }
 
+// A job whose runner was not in the configuration when the service started is watched to its
+// end when a reload puts the runner back, also under a rotated token.
+func TestReloadPutsARunnerBack(t *testing.T) {
+	run(t, func(w *world) {
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 600}, "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.end()
+		before := w.cfg.Runners[0]
+		w.owners = []fleet.Owner{before.Owner, "abcdefghij"}
+		w.cfg.Runners[0].Name, w.cfg.Runners[0].Token, w.cfg.Runners[0].Owner = "other", secret.New("glrt-other"), "abcdefghij"
+		w.cfg.Quota.ReferenceRunner = "other"
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		if s := w.life.manager.Status(); len(s.Jobs) != 1 || !strings.Contains(s.Jobs[0].WaitsFor, "not in the configuration") {
+			w.t.Errorf("the job of the missing runner: %+v", s.Jobs)
+		}
+		w.reload(func(c *config.Config) {
+			back := before
+			back.Token = secret.New("glrt-rotated")
+			owner, err := fleet.OwnerOf("glrt-rotated", gitlabURL)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			back.Owner = owner
+			c.Runners = append(c.Runners, back)
+		})
+		if s := w.life.manager.Status(); len(s.Jobs) != 1 || s.Jobs[0].State != fleet.JobRunning || s.Jobs[0].WaitsFor != "" {
+			w.t.Errorf("the job after its runner is back: %+v", s.Jobs)
+		}
+	}, func(w *world) {
+		if s := w.life.manager.Status(); len(s.Jobs)+len(s.Instances) != 0 || s.Weight != 0 {
+			w.t.Errorf("left: %+v", s)
+		}
+	})
+}
+
 // Reloading again and again while jobs come and go loses nothing.
 func TestReloadUnderLoad(t *testing.T) {
 	run(t, func(w *world) {

@@ -51,10 +51,31 @@ func (o orphans) audit() []AuditEntry {
 		out = append(out, AuditEntry{
 			Key: vm.Key, Tenant: vm.Tenant, Namespace: vm.Namespace, Job: vm.Job.ID, Ledger: string(vm.State),
 			Flavor: vm.Flavor, Weight: vm.Weight,
-			Verdict: "its runner " + vm.Runner + " is not in the configuration: its weight is held until the runner is back after a restart, or audit --forget " + vm.Key,
+			Verdict: "its runner " + vm.Runner + " is not in the configuration: its weight is held until the runner is back, or audit --forget " + vm.Key,
 		})
 	}
 	return out
+}
+
+// takeBack goes on with the orphans of a runner that a reload has put back into the
+// configuration.
+func (m *Manager) takeBack(r *runner) {
+	var snap store.Snapshot
+	m.orphans.jobs = slices.DeleteFunc(m.orphans.jobs, func(rec fleet.Job) bool {
+		mine := slices.Contains(r.owners, rec.Owner)
+		if mine {
+			snap.Jobs = append(snap.Jobs, rec)
+		}
+		return mine
+	})
+	m.orphans.instances = slices.DeleteFunc(m.orphans.instances, func(rec fleet.Instance) bool {
+		mine := slices.Contains(r.owners, rec.Owner)
+		if mine {
+			snap.Instances = append(snap.Instances, rec)
+		}
+		return mine
+	})
+	m.adoptRecords(snap)
 }
 
 // forgetOrphan ends our care for an orphan and its job: whoever asks for it looks after

@@ -25,11 +25,7 @@ func (m *Manager) load(ctx context.Context) error {
 		m.fuse.load(snap.Meta)
 	}
 	for _, r := range m.runners {
-		for _, rec := range m.recorded {
-			if rec.Name == r.cfg.Name && rec.Coordinator == r.cfg.Coordinator && !slices.Contains(r.owners, rec.Owner) {
-				r.owners = append(r.owners, rec.Owner)
-			}
-		}
+		m.recall(r)
 		if m.ownerRunner(r.cfg.Owner, true) == nil {
 			m.unsaved = append(m.unsaved, store.RunnerRecord{Owner: r.cfg.Owner, Name: r.cfg.Name, Coordinator: r.cfg.Coordinator})
 		}
@@ -42,6 +38,16 @@ func (m *Manager) load(ctx context.Context) error {
 	m.recovered = true
 	m.log.Info("recovered", "jobs", len(m.jobs), "instances", len(m.machines), "runners", len(m.runners))
 	return nil
+}
+
+// recall gives a runner the owner marks that were recorded under its name: its token may
+// have been rotated since.
+func (m *Manager) recall(r *runner) {
+	for _, rec := range m.recorded {
+		if rec.Name == r.cfg.Name && rec.Coordinator == r.cfg.Coordinator && !slices.Contains(r.owners, rec.Owner) {
+			r.owners = append(r.owners, rec.Owner)
+		}
+	}
 }
 
 // recordRunners writes down the owner marks that are new, before anything is acquired

@@ -52,6 +52,8 @@ func (m *Manager) replace(ctx context.Context, cfg *config.Config, fresh []*runn
 		was := predecessor(old, r)
 		if was == nil {
 			m.log.Info("reload: runner added", "runner", r.cfg.Name)
+			m.recall(r)
+			m.takeBack(r)
 			continue
 		}
 		r.inherit(was)
