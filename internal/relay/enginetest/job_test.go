@@ -47,6 +47,7 @@ func TestOnARealEngine(t *testing.T) {
 			"sibling asks":              siblingAsks,
 			"sibling holds":             siblingHolds,
 			"job reaches":               jobReaches,
+			"metadata":                  metadata,
 		}},
 		"user namespaces": {engine.Options{Remap: true}, tests{
 			"socket not permitted": socketNotPermitted,

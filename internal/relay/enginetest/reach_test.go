@@ -3,9 +3,12 @@
 package enginetest
 
 import (
+	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -75,6 +78,85 @@ func (i *instance) bridgeAddress(t *testing.T) string {
 		t.Fatal("the relay's container has no address on the default bridge")
 	}
 	return address
+}
+
+// metadataAddress is where clouds tell a machine about itself.
+const metadataAddress = "169.254.169.254"
+
+// metadataScript makes a computer of that address that the engine's host reaches: a network
+// namespace with a server, at the other end of a wire. It ends with its standard input.
+const metadataScript = `set -e
+unshare -n sh -c 'ip link set lo up; exec busybox nc -ll -p 80 -e echo credentials' &
+there=$!
+trap 'kill $there' EXIT
+until [ "$(readlink /proc/$there/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+ip link add meta0 type veth peer name meta1 netns $there
+ip addr add 169.254.169.1/24 dev meta0
+ip link set meta0 up
+nsenter -t $there -n ip addr add 169.254.169.254/24 dev meta1
+nsenter -t $there -n ip link set meta1 up
+echo ready
+cat
+`
+
+// metadataService gives the engine's host a neighbour of that address.
+func metadataService(t *testing.T, w *place) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", metadataScript)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Inside(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the computer says %q, %v", line, err)
+	}
+}
+
+// blockRule is what the page advises.
+const blockRule = "iptables -I DOCKER-USER -d " + metadataAddress + " -j REJECT"
+
+// metadata: the job's code asks the cloud that the engine's computer is on. Nothing keeps it
+// from that, but the operator's rule.
+func metadata(t *testing.T, w *place) {
+	metadataService(t, w)
+	at := w.newStop(t)
+	i := w.boot(t, trivial(at.line()), wish{})
+	at.wait(t, i)
+	build := i.container(t, "build")
+	look := func() bool {
+		out, _ := i.Exec(t, build, "sh", "-c", "nc -w 3 "+metadataAddress+" 80 </dev/null")
+		return strings.Contains(out, "credentials")
+	}
+	eventually(t, look, func() string { return "the job does not reach the metadata address, while the page says so" })
+	rule := exec.Command("sh", "-c", blockRule)
+	if err := errors.Join(w.Inside(rule), rule.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	if look() {
+		t.Error("the rule of the page does not help")
+	}
+	at.release()
+	i.succeed(t)
+	page, err := os.ReadFile("../../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| the metadata address of the cloud that the engine's computer is on (169.254.169.254) | **yes** |", blockRule} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/security.md does not say %q", want)
+		}
+	}
 }
 
 func TestSecurityPageTellsWhatAJobFinds(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -20,11 +21,46 @@ type runner struct {
 	Executor string          `toml:"executor"`
 	Features map[string]bool `toml:"feature_flags"`
 	Docker   struct {
+		Host        string   `toml:"host"`
 		Image       string   `toml:"image"`
 		HelperImage string   `toml:"helper_image"`
 		NetworkMode string   `toml:"network_mode"`
 		Volumes     []string `toml:"volumes"`
+		// DisableCache: no volume is made for what stands in Volumes.
+		DisableCache bool              `toml:"disable_cache"`
+		Labels       map[string]string `toml:"container_labels"`
+		limits
+		ServiceCPUs         string `toml:"service_cpus"`
+		ServiceMemory       string `toml:"service_memory"`
+		ServiceMemorySwap   string `toml:"service_memory_swap"`
+		ServiceCgroupParent string `toml:"service_cgroup_parent"`
 	} `toml:"docker"`
+}
+
+// limits are what a container may use.
+type limits struct {
+	CPUs         string `toml:"cpus"`
+	Memory       string `toml:"memory"`
+	MemorySwap   string `toml:"memory_swap"`
+	CgroupParent string `toml:"cgroup_parent"`
+}
+
+// limits gives those of a kind of container: services have keys of their own.
+func (r runner) limits(kind string) limits {
+	d := r.Docker
+	if kind == "service" {
+		return limits{d.ServiceCPUs, d.ServiceMemory, d.ServiceMemorySwap, d.ServiceCgroupParent}
+	}
+	return d.limits
+}
+
+// put writes the limits into a HostConfig. What is no number is none: gitlab-runner takes
+// units too, which nobody here writes.
+func (l limits) put(host map[string]any) {
+	cpus, _ := strconv.ParseFloat(l.CPUs, 64)
+	memory, _ := strconv.ParseInt(l.Memory, 10, 64)
+	swap, _ := strconv.ParseInt(l.MemorySwap, 10, 64)
+	host["NanoCpus"], host["Memory"], host["MemorySwap"], host["CgroupParent"] = int64(cpus*1e9), memory, swap, l.CgroupParent
 }
 
 func readRunner(file, name string) (runner, error) {
@@ -35,7 +71,10 @@ func readRunner(file, name string) (runner, error) {
 		return runner{}, err
 	}
 	for _, r := range config.Runners {
-		if r.Name == name && r.Executor == "docker" {
+		if (r.Name == name || name == "" && len(config.Runners) == 1) && r.Executor == "docker" {
+			if h := r.Docker.Host; h != "" && h != "unix://"+socket {
+				return runner{}, fmt.Errorf("cannot connect to the Docker daemon at %s", h)
+			}
 			return r, nil
 		}
 	}

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -108,7 +110,9 @@ func (j *job) run(ctx context.Context) error {
 
 func (j *job) labels(kind string) map[string]string {
 	const of = "com.gitlab.gitlab-runner."
-	return map[string]string{of + "managed": "true", of + "job.id": strconv.FormatInt(j.p.ID, 10), of + "type": kind}
+	return map[string]string{
+		of + "managed": "true", of + "job.id": strconv.FormatInt(j.p.ID, 10), of + "runner.id": j.runner.short(), of + "type": kind,
+	}
 }
 
 // prepare makes the network, when there is to be one, and the volumes.
@@ -123,7 +127,16 @@ func (j *job) prepare(ctx context.Context) error {
 		}
 		j.network, j.ours, j.aliased = n.ID, n.ID, true
 	}
-	for i, path := range append([]string{"/builds"}, j.runner.Docker.Volumes...) {
+	paths := []string{"/builds"}
+	for _, v := range j.runner.Docker.Volumes {
+		switch {
+		case strings.Contains(v, ":"):
+			j.binds = append(j.binds, v)
+		case !j.runner.Docker.DisableCache:
+			paths = append(paths, v)
+		}
+	}
+	for i, path := range paths {
 		name := j.prefix + "-cache-" + strconv.Itoa(i)
 		wish := map[string]any{"Name": name, "Labels": j.labels("cache")}
 		if err := j.engine.call(ctx, http.MethodPost, "/volumes/create", wish, nil); err != nil {
@@ -137,7 +150,10 @@ func (j *job) prepare(ctx context.Context) error {
 // start starts one of the job's containers.
 func (j *job) start(ctx context.Context, name, kind string, aliases []string, config map[string]any) (string, error) {
 	host := map[string]any{"NetworkMode": j.network, "Binds": j.binds, "Links": j.links}
-	config["HostConfig"], config["Labels"], config["Tty"] = host, j.labels(kind), true
+	j.runner.limits(kind).put(host)
+	labels := j.labels(kind)
+	maps.Copy(labels, j.runner.Docker.Labels) // containers get these, networks and volumes don't
+	config["HostConfig"], config["Labels"], config["Tty"] = host, labels, true
 	if j.aliased {
 		delete(host, "Links")
 		config["NetworkingConfig"] = map[string]any{

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command standin stands in for a stock gitlab-runner in the tests of the relay: it
-// knows run-single with the docker executor, and the two commands that a helper
-// container is started with. It is no runner for real work; it does what matters to
+// knows run-single and Heptapod's exec-fetched-job with the docker executor, and the two
+// commands that a helper container is started with. It is no runner for real work; it does what matters to
 // whoever stands between it and a coordinator, the way gitlab-runner 17.9 does it: it
 // reads the same configuration, asks for the job at the url there, makes its
 // containers over the mounted socket, and lets a helper container carry artifacts.
@@ -14,6 +14,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -35,11 +36,13 @@ func main() {
 
 func run(ctx context.Context, args []string, log io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("want run-single, artifacts-downloader or artifacts-uploader")
+		return errors.New("want run-single, exec-fetched-job, artifacts-downloader or artifacts-uploader")
 	}
 	switch args[0] {
 	case "run-single":
 		return single(ctx, args[1:], log)
+	case "exec-fetched-job":
+		return fetched(ctx, args[1:], log)
 	case "artifacts-downloader", "artifacts-uploader":
 		return carry(ctx, args[0], args[1:], log)
 	}
@@ -83,6 +86,30 @@ func single(ctx context.Context, args []string, log io.Writer) error {
 		}
 		sleep(ctx, pause)
 	}
+	return nil
+}
+
+// fetched is exec-fetched-job: one job that somebody else has acquired.
+func fetched(ctx context.Context, args []string, log io.Writer) error {
+	f := flag.NewFlagSet("exec-fetched-job", flag.ContinueOnError)
+	f.SetOutput(log)
+	file := f.String("config", "", "")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	r, err := readRunner(*file, "")
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(f.Arg(0))
+	if err != nil {
+		return err
+	}
+	var p payload
+	if err := json.Unmarshal(text, &p); err != nil {
+		return err
+	}
+	runJob(ctx, r, newClient(r.URL), &p, log)
 	return nil
 }
 
