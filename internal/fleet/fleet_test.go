@@ -140,3 +140,17 @@ func TestClasses(t *testing.T) {
 		t.Error("an unclassified error is not read as unknown")
 	}
 }
+
+// What users read of a flavor's size: limits that are not set are not told as zero.
+func TestFlavorSize(t *testing.T) {
+	for want, f := range map[string]Flavor{
+		"4 CPUs, 8 GiB, weight 13.454": {CPUs: 4, MemMiB: 8192, Weight: WeightOf(8192)},
+		"1 CPU, 512 MiB, weight 2.5":   {CPUs: 1, MemMiB: 512, Weight: 2500},
+		"2 CPUs, 1536 MiB, weight 1":   {CPUs: 2, MemMiB: 1536, Weight: 1000},
+		"weight 1":                     {Weight: 1000},
+	} {
+		if got := f.Size(); got != want {
+			t.Errorf("%+v: %q, want %q", f, got, want)
+		}
+	}
+}

@@ -42,3 +42,22 @@ type Flavor struct {
 	PricePerHour float64
 	BillingStep  int
 }
+
+// Size tells the flavor's size to the user of a job, such as "4 CPUs, 8 GiB, weight 13.454".
+// What has no limit, as on a Docker Engine, is left out.
+func (f Flavor) Size() string {
+	var parts []string
+	switch {
+	case f.CPUs == 1:
+		parts = append(parts, "1 CPU")
+	case f.CPUs > 1:
+		parts = append(parts, strconv.Itoa(f.CPUs)+" CPUs")
+	}
+	switch {
+	case f.MemMiB > 0 && f.MemMiB%1024 != 0:
+		parts = append(parts, strconv.Itoa(f.MemMiB)+" MiB")
+	case f.MemMiB > 0:
+		parts = append(parts, strconv.Itoa(f.MemMiB/1024)+" GiB")
+	}
+	return strings.Join(append(parts, "weight "+f.Weight.String()), ", ")
+}

@@ -102,8 +102,7 @@ func (m *Manager) size(ctx context.Context, j *job) {
 		d.job.State = fleet.JobWaiting
 		d.job.Tenant = tenant
 		d.job.Flavor, d.job.Weight = flavor.Name, flavor.Weight
-		say(j.runner, d.job, fmt.Sprintf("acquired by %s; flavor %s (%d CPUs, %d GiB, weight %s)",
-			j.rec.Runner, flavor.Name, flavor.CPUs, flavor.MemMiB/1024, flavor.Weight))
+		say(j.runner, d.job, fmt.Sprintf("acquired by %s; flavor %s (%s)", j.rec.Runner, flavor.Name, flavor.Size()))
 	})
 }
 
