@@ -108,12 +108,13 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 
 // instance is the record of a stranger.
 func (x *stranger) instance(state fleet.InstanceState) fleet.Instance {
+	made := measured(x.seen.CreatedAt, time.Now())
 	return fleet.Instance{
 		Key: x.seen.Key, Job: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
 		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.tenant, Namespace: x.group, NamespaceID: x.groupID,
 		Provisioner: x.runner.prov.Describe().Name, Zone: x.seen.Zone, Flavor: x.seen.Flavor, Weight: x.weight,
 		State: state, Handle: x.seen.Handle, Started: x.seen.Life != cloud.LifeCreated,
-		IntendedAt: x.seen.CreatedAt, CreatedAt: x.seen.CreatedAt,
+		IntendedAt: made, CreatedAt: made,
 	}
 }
 
@@ -234,7 +235,8 @@ func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
 	if rec.AcquiredAt.IsZero() {
 		rec.AcquiredAt = x.seen.CreatedAt
 	}
-	j := &job{fresh: true, runner: x.runner, rec: rec, since: time.Now().Add(-time.Since(rec.AcquiredAt)), touched: time.Now()}
+	rec.AcquiredAt = measured(rec.AcquiredAt, now)
+	j := &job{fresh: true, runner: x.runner, rec: rec, since: rec.AcquiredAt, touched: time.Now()}
 	vm := &machine{fresh: true, runner: x.runner, job: j, rec: x.instance(fleet.InstanceStarted)}
 	vm.rec.StartedAt = now
 	if !m.change(ctx, "adopt", j, vm, func(draft) {}) {

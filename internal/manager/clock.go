@@ -9,23 +9,41 @@ import (
 	"heptapod-paas-runner/internal/store"
 )
 
-// notLater pulls recorded times that lie in the future back to the present: the clock was
-// set back since. Limits that count from them would otherwise run out late or never.
-func notLater(snap *store.Snapshot, now time.Time) (moved bool) {
-	pull := func(times ...*time.Time) {
+// stamp is the present as the ledger keeps it. It keeps the monotonic reading too, so that
+// limits which count from it go by the time that passes, wherever the wall clock jumps.
+func stamp() time.Time {
+	now := time.Now()
+	return now.Add(-time.Duration(now.Nanosecond() % int(time.Microsecond)))
+}
+
+// measured gives a moment that was read by the wall clock a monotonic reading: from now on
+// its age is the time that passes.
+func measured(t, now time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return now.Add(t.Sub(now))
+}
+
+// measureAll measures all recorded times that limits count from. What lies in the future is
+// pulled back to the present: the clock was set back since, and such limits would otherwise
+// run out late or never.
+func measureAll(snap *store.Snapshot, now time.Time) (moved bool) {
+	measure := func(times ...*time.Time) {
 		for _, t := range times {
 			if t.After(now) {
 				*t, moved = now, true
 			}
+			*t = measured(*t, now)
 		}
 	}
 	for i := range snap.Jobs {
 		j := &snap.Jobs[i]
-		pull(&j.AcquiredAt, &j.LaunchingAt, &j.StartingAt, &j.RunningAt, &j.FinishedAt, &j.CancelAt)
+		measure(&j.AcquiredAt, &j.LaunchingAt, &j.StartingAt, &j.RunningAt, &j.FinishedAt, &j.CancelAt)
 	}
 	for i := range snap.Instances {
 		vm := &snap.Instances[i]
-		pull(&vm.IntendedAt, &vm.CreatedAt, &vm.StartedAt, &vm.DeletingAt)
+		measure(&vm.IntendedAt, &vm.CreatedAt, &vm.StartedAt, &vm.DeletingAt)
 	}
 	return moved
 }

@@ -36,6 +36,7 @@ type fuse struct {
 // allow takes one destruction out of the allowance: max(5, a quarter of the inventory)
 // within ten minutes.
 func (f *fuse) allow(ctx context.Context, m *Manager, inventory int) bool {
+	m.watchClock(ctx) // it may have jumped since the step began
 	if f.blown != "" {
 		return false
 	}
@@ -64,7 +65,7 @@ func (f *fuse) load(meta map[string]string) {
 	f.blown = meta[fuseKey]
 	for text := range strings.FieldsSeq(meta[fuseRecentKey]) {
 		if at, err := time.Parse(time.RFC3339, text); err == nil {
-			f.recent = append(f.recent, at)
+			f.recent = append(f.recent, measured(at, time.Now()))
 		}
 	}
 }

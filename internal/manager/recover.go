@@ -31,7 +31,7 @@ func (m *Manager) load(ctx context.Context) error {
 		}
 	}
 	m.recorded = append(m.recorded, m.unsaved...)
-	if notLater(&snap, time.Now()) {
+	if measureAll(&snap, time.Now()) {
 		m.log.Warn("the ledger holds times that are still to come: the clock was set back; they count as now")
 	}
 	m.adoptRecords(snap)

@@ -105,6 +105,3 @@ func (m *Manager) repair(ctx context.Context) bool {
 	m.brokenSince = time.Time{}
 	return true
 }
-
-// stamp is the present as the ledger keeps it.
-func stamp() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

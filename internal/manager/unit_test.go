@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/store"
@@ -19,7 +20,7 @@ import (
 func bare() *Manager {
 	return &Manager{
 		deps: Deps{Ledger: nothing{}}, cfg: &config.Config{}, log: slog.New(slog.DiscardHandler),
-		rng: rand.New(rand.NewPCG(1, 2)), jobs: map[fleet.JobID]*job{}, machines: map[string]*machine{},
+		rng: rand.New(rand.NewPCG(1, 2)), jobs: map[fleet.JobID]*job{}, machines: map[string]*machine{}, clock: newClock(nil),
 	}
 }
 
@@ -107,6 +108,42 @@ func TestClockJumps(t *testing.T) {
 		}
 	})
 }
+
+// Limits go by the time that passes, not by the wall clock: what they count from has a
+// monotonic reading, whether it was recorded by this process or an earlier one, or shown by a cloud.
+func TestLimitsAreMeasured(t *testing.T) {
+	now := time.Now()
+	read := func(before time.Duration) time.Time { return now.Add(-before).Round(0) } // as the ledger gives it
+	snap := store.Snapshot{
+		Jobs:      []fleet.Job{{AcquiredAt: read(time.Hour), CancelAt: read(-time.Hour)}},
+		Instances: []fleet.Instance{{StartedAt: read(time.Minute)}},
+	}
+	if !measureAll(&snap, now) {
+		t.Error("a time that is still to come is not noticed")
+	}
+	j, vm := snap.Jobs[0], snap.Instances[0]
+	made := (&stranger{runner: &runner{prov: nowhere{}}, seen: cloud.Sighting{CreatedAt: read(time.Minute)}}).instance(fleet.InstanceDeleting)
+	var f fuse
+	f.load(map[string]string{fuseRecentKey: joinTimes([]time.Time{now})})
+	for what, got := range map[string]time.Time{
+		"stamp": stamp(), "acquired": j.AcquiredAt, "canceled": j.CancelAt, "started": vm.StartedAt, "made": made.CreatedAt, "allowed": f.recent[0],
+	} {
+		if !strings.Contains(got.String(), " m=") {
+			t.Errorf("%s: %s goes by the wall clock", what, got)
+		}
+	}
+	if got := now.Sub(j.AcquiredAt); got != time.Hour {
+		t.Errorf("acquired %s ago, want an hour", got)
+	}
+	if got := now.Sub(j.CancelAt); got != 0 || !j.LaunchingAt.IsZero() {
+		t.Errorf("canceled %s ago, want now; launching %s, want never", got, j.LaunchingAt)
+	}
+}
+
+// nowhere is a provisioner that has a description only.
+type nowhere struct{ cloud.Provisioner }
+
+func (nowhere) Describe() cloud.Description { return cloud.Description{} }
 
 // Bare refusals end a job only when they can't be a broken proxy.
 func TestRefusalsMeanEnd(t *testing.T) {
