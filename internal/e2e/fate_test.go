@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"net/http"
 	"regexp"
 	"strings"
@@ -73,15 +74,30 @@ type wire struct {
 
 // pause puts the beginning and the end of a call at instants of their own: the goroutine
 // that owns the state goes on at the instant at which it hands a call out.
-func (w *wire) pause(name string) (call string) {
+func (w *wire) pause(what string) (call string) {
 	w.mu.Lock()
-	w.calls[name]++
-	call = fmt.Sprintf("%s %s %d", w.who, name, w.calls[name])
+	w.calls[what]++
+	call = fmt.Sprintf("%s %s %d", w.who, what, w.calls[what])
 	w.mu.Unlock()
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %s", w.seed, call)
 	time.Sleep(time.Microsecond + time.Duration(h.Sum64()%uint64(time.Millisecond)))
 	return call
+}
+
+// whatIsAsked tells calls apart that one step hands out at one instant: two instances are
+// made, pushed to or looked at by calls of one name, and which of their goroutines comes
+// first must not matter.
+func whatIsAsked(r *http.Request) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %s %s %s", r.Method, r.URL, r.Header.Get("Content-Range"), r.Header.Get("Job-Token"))
+	if r.GetBody != nil {
+		if body, err := r.GetBody(); err == nil {
+			_, _ = io.Copy(h, body) // from memory into memory
+			_ = body.Close()
+		}
+	}
+	return fmt.Sprintf("%s %x", callName(r), h.Sum64())
 }
 
 // callHeader names a call, so that its way through the network takes a time that does not
@@ -94,7 +110,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w.who != "clever" {
 		name += " by runner " + w.who // so that calls of two runners at one instant have an order
 	}
-	call := w.pause(name)
+	what := whatIsAsked(r)
+	call := w.pause(what)
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
 	}
@@ -104,7 +121,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set(callHeader, call)
 	answer, err := w.next.RoundTrip(r)
-	w.pause(name + " answered") // one change, or one time limit, may end several calls at one instant
+	w.pause(what + " answered") // one change, or one time limit, may end several calls at one instant
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,9 @@ type world struct {
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 
+	travelMu sync.Mutex
+	travels  map[string]int // requests of instances and of the world, by what they ask
+
 	trail  []string      // crash points passed, of all lives
 	log    *bytes.Buffer // of all lives
 	logMu  sync.Mutex
@@ -108,7 +111,7 @@ type life struct {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, dir: t.TempDir(), log: &bytes.Buffer{}}
+	w := &world{t: t, seed: seed, dir: t.TempDir(), log: &bytes.Buffer{}, travels: map[string]int{}}
 	w.net = memnet.New(memnet.Config{Latency: w.latency})
 	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
 	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: bootTime, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
@@ -146,13 +149,17 @@ func (w *world) addRunner(name, token, coordinator string) {
 
 // latency gives every request a time of its own, so that no two answers arrive at one
 // instant and the order of all events follows from the seed.
-func (w *world) latency(r *http.Request, n int) time.Duration {
+func (w *world) latency(r *http.Request, _ int) time.Duration {
 	h := fnv.New64a()
-	if call := r.Header.Get(callHeader); call != "" {
-		fmt.Fprintf(h, "%d %s", w.seed, call)
-	} else {
-		fmt.Fprintf(h, "%d %s %s %d %s", w.seed, r.Method, r.URL.Path, n, r.UserAgent())
+	call := r.Header.Get(callHeader)
+	if call == "" { // of an instance, or of the world itself
+		what := fmt.Sprintf("%s %s %s %s", r.Method, r.URL.Path, r.Header.Get("Content-Range"), r.UserAgent())
+		w.travelMu.Lock()
+		w.travels[what]++
+		call = fmt.Sprintf("%s %d", what, w.travels[what])
+		w.travelMu.Unlock()
 	}
+	fmt.Fprintf(h, "%d %s", w.seed, call)
 	return time.Millisecond + time.Duration(h.Sum64()%uint64(40*time.Millisecond))
 }
 
