@@ -205,3 +205,33 @@ func TestTextsAreHarmless(t *testing.T) {
 		t.Error("a frozen prefix grew")
 	}
 }
+
+// A fuse that blew while the ledger could not be written is in it once it can be.
+func TestFuseIsSavedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &keeper{full: true}
+		m := bare()
+		m.deps.Ledger = kept
+		m.fuse.blow(t.Context(), m, "for this test")
+		kept.full = false
+		time.Sleep(time.Minute)
+		if !m.repair(t.Context()) || kept.meta[fuseKey] != "for this test" {
+			t.Errorf("the ledger holds %q", kept.meta)
+		}
+	})
+}
+
+// keeper is a ledger of which the meta data counts, on a disk that may be full.
+type keeper struct {
+	Ledger
+	full bool
+	meta map[string]string
+}
+
+func (k *keeper) Commit(_ context.Context, change store.Change) error {
+	if k.full {
+		return store.ErrFull
+	}
+	k.meta = change.Meta
+	return nil
+}
