@@ -83,12 +83,16 @@ func (s *Store) emptyLog(ctx context.Context) error {
 }
 
 func (s *Store) commit(ctx context.Context, change Change) error {
+	upserts, err := s.prepareUpserts(ctx)
+	if err != nil {
+		return err
+	}
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	if err := write(ctx, tx, change); err != nil {
+	if err := write(ctx, transaction{tx, upserts}, change); err != nil {
 		return err
 	}
 	if err := s.point(change.Name, "before"); err != nil {
@@ -112,7 +116,32 @@ func (s *Store) point(name, when string) error {
 	return s.hook.Point("commit " + name + "/" + when)
 }
 
-func write(ctx context.Context, tx *sql.Tx, change Change) error {
+// transaction is one under way, with the statements that need not be read again for it.
+type transaction struct {
+	*sql.Tx
+	upserts map[string]*sql.Stmt // by table
+}
+
+// prepareUpserts reads the two long statements once: almost every commit needs them.
+func (s *Store) prepareUpserts(ctx context.Context) (map[string]*sql.Stmt, error) {
+	s.preparing.Lock()
+	defer s.preparing.Unlock()
+	if s.upserts != nil {
+		return s.upserts, nil
+	}
+	upserts := map[string]*sql.Stmt{}
+	for t, columns := range map[table][]column{jobTable: jobColumns(&fleet.Job{}), instanceTable: instanceColumns(&fleet.Instance{})} {
+		statement, err := s.db.PrepareContext(ctx, t.upsert(columns)) //nolint:sqlclosecheck // it lives as long as the database, which closes it
+		if err != nil {
+			return nil, err
+		}
+		upserts[t.name] = statement
+	}
+	s.upserts = upserts
+	return upserts, nil
+}
+
+func write(ctx context.Context, tx transaction, change Change) error {
 	for _, job := range change.Jobs {
 		if job.ID <= 0 || job.Coordinator == "" || !job.State.Known() {
 			return fmt.Errorf("job %d of %q in state %q is no record", job.ID, job.Coordinator, job.State)
@@ -140,7 +169,7 @@ func write(ctx context.Context, tx *sql.Tx, change Change) error {
 			return fmt.Errorf("meta %s: %w", key, err)
 		}
 	}
-	return writeNotes(ctx, tx, change.Notes)
+	return writeNotes(ctx, tx.Tx, change.Notes)
 }
 
 // strip removes what a closed job has no use for (I7).
@@ -151,7 +180,13 @@ func strip(job fleet.Job) fleet.Job {
 	return job
 }
 
-func upsert(ctx context.Context, tx *sql.Tx, t table, columns []column) error {
+func upsert(ctx context.Context, tx transaction, t table, columns []column) error {
+	if statement := tx.upserts[t.name]; statement != nil {
+		here := tx.StmtContext(ctx, statement)
+		defer func() { _ = here.Close() }() // the transaction does it too
+		_, err := here.ExecContext(ctx, fields(columns)...)
+		return err
+	}
 	_, err := tx.ExecContext(ctx, t.upsert(columns), fields(columns)...)
 	return err
 }

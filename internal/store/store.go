@@ -11,6 +11,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Sentinels, matched with errors.Is.
@@ -56,6 +57,9 @@ type Store struct {
 	hook Hook
 	db   *sql.DB
 	lock *lock
+
+	preparing sync.Mutex
+	upserts   map[string]*sql.Stmt // by table; nil = not prepared yet
 }
 
 // Open takes the lock of the ledger, creates or migrates the file, checks it and
