@@ -30,6 +30,7 @@ type watcher struct {
 	faults []string
 	lies   lies
 	heard  func(*http.Request) // of all that the cloud is sent; nil = nobody listens
+	jumped map[string]bool     // ids of what stood in a record when the clock jumped; nil = it did not
 }
 
 func newWatcher(w *world) *watcher { return &watcher{w: w} }
@@ -50,6 +51,7 @@ func (c *watcher) cloud(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodDelete {
 			c.checkOurs(r.URL.Path)
+			c.checkJumped(r.URL.Path)
 		}
 		if c.heard != nil {
 			c.heard(r)

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -48,7 +49,7 @@ func drawDeed(t *rapid.T) deed {
 	return rapid.OneOf(
 		rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap),
 		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate),
-		rapid.Custom(drawOperator),
+		rapid.Custom(drawOperator), rapid.Custom(drawJump), rapid.Custom(drawRepeats),
 	).Draw(t, "deed")
 }
 
@@ -65,13 +66,48 @@ func drawMishap(t *rapid.T) deed {
 	maps.Copy(fault, ways[name])
 	return deed{at: within(t, 6*time.Minute, "at"), name: fmt.Sprintf("%s: %s", name, fault["match"]), do: func(w *world) {
 		if cloud {
-			w.fault(cleverURL, fault)
+			w.mishap(cleverURL, name, fault)
 			return
 		}
 		for _, place := range w.places {
-			w.fault(place, fault)
+			w.mishap(place, name, fault)
 		}
 	}}
+}
+
+// mishap asks a server to fail, under a name.
+func (w *world) mishap(place, name string, fault map[string]any) {
+	var made struct {
+		ID int `json:"id"`
+	}
+	w.control("POST", place+"/_sim/faults", fault, &made)
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	w.armed[fmt.Sprint(place, made.ID)] = fmt.Sprintf("%s: %s", name, fault["match"])
+}
+
+// countStruck notes which mishaps of a server befell a call.
+func (w *world) countStruck(place string) {
+	var faults []struct {
+		ID    int  `json:"id"`
+		Times *int `json:"times"`
+		Left  *int `json:"left"`
+	}
+	w.control("GET", place+"/_sim/faults", nil, &faults)
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	for _, f := range faults {
+		if name := w.armed[fmt.Sprint(place, f.ID)]; name != "" && f.Left != nil && *f.Left < *f.Times {
+			w.struck[name] = true
+		}
+	}
+}
+
+func (w *world) allStruck() []string {
+	for _, place := range append(slices.Clone(w.places), cleverURL) {
+		w.countStruck(place)
+	}
+	return slices.Sorted(maps.Keys(w.struck))
 }
 
 // drawOutage takes the coordinators away for some minutes, or for an hour, or puts a
@@ -98,6 +134,7 @@ func drawOutage(t *rapid.T) deed {
 		},
 		until: at + long, undo: func(w *world) {
 			for _, place := range w.places {
+				w.countStruck(place)
 				w.heal(place)
 			}
 		},
@@ -112,6 +149,15 @@ func drawLie(t *rapid.T) deed {
 	}
 	return rapid.SampledFrom([]deed{
 		stale(20 * time.Second), stale(45 * time.Second), stale(5 * time.Minute),
+		{at: at, name: "lists take turns: old and new", do: func(w *world) { w.watch.lies.turns(40 * time.Second) }},
+		{
+			at: at, name: "quota leaked: refused for lack of room", do: func(w *world) { w.watch.lies.noRoom(http.StatusBadRequest) },
+			until: at + time.Duration(4*n)*time.Minute, undo: func(w *world) { w.watch.lies.noRoom(0) },
+		},
+		{
+			at: at, name: "quota leaked: put off for lack of room", do: func(w *world) { w.watch.lies.noRoom(http.StatusServiceUnavailable) },
+			until: at + time.Duration(4*n)*time.Minute, undo: func(w *world) { w.watch.lies.noRoom(0) },
+		},
 		{at: at, name: "cut after: POST /git/*/git-receive-pack", do: func(w *world) {
 			w.fault(cleverURL, map[string]any{"match": "POST /git/*/git-receive-pack", "drop": "after", "times": n})
 		}},
@@ -121,6 +167,17 @@ func drawLie(t *rapid.T) deed {
 		{at: at, name: ignoreDelete + ": delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
 		{at: at, name: "says busy but done: delete", do: func(w *world) { w.watch.lies.set(deleteBusy, n) }},
 	}).Draw(t, "lie")
+}
+
+// drawRepeats lets a proxy send some requests twice; the second answer is what is seen. It
+// does not repeat what asks for a job or makes an instance: drawLie has that.
+func drawRepeats(t *rapid.T) deed {
+	method := rapid.SampledFrom([]string{http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodPost}).Draw(t, "method")
+	n := rapid.Int32Range(1, 8).Draw(t, "times")
+	return deed{at: within(t, 6*time.Minute, "at"), name: "sent twice: " + method, do: func(w *world) {
+		w.repeats.method.Store(&method)
+		w.repeats.left.Store(n)
+	}}
 }
 
 // drawFate is what befalls instances, the ledger's disk or what the coordinator keeps.

@@ -26,9 +26,11 @@ type fate struct {
 	mu     sync.Mutex
 	target string // name of the point to cut at; "" = never
 	after  int    // or cut at the n-th point, from 1; 0 = never
+	kinds  int    // or cut at the n-th kind of points that is passed for the first time, from 1; 0 = never
 	count  int
 	seen   map[string]int
-	trail  *[]string // of all lives of a world
+	fresh  map[string]bool // kinds passed
+	story  *story          // of all lives of a world
 	kill   context.CancelFunc
 	dead   bool
 	cut    string // the point at which the power was cut
@@ -48,14 +50,30 @@ func (f *fate) Point(name string) error {
 	}
 	f.seen[name]++
 	full := fmt.Sprintf("%s#%d", name, f.seen[name])
-	*f.trail = append(*f.trail, fmt.Sprintf("%s %s", time.Now().Format("15:04:05.000000"), full))
+	f.story.point(full)
 	f.count++
-	if full != f.target && f.count != f.after {
+	isNew := false
+	if f.seen[name] == 1 {
+		kind := pointKind(name)
+		isNew = !f.fresh[kind]
+		f.fresh[kind] = true
+	}
+	if full != f.target && f.count != f.after && (!isNew || len(f.fresh) != f.kinds) {
 		return nil
 	}
 	f.dead, f.cut, f.cutAt = true, name, time.Now()
+	f.story.note("-- the power is cut at %s", name)
 	f.kill()
 	return errPower
+}
+
+// cutSoon lets the power be cut at the n-th point from now on; 0 = not at all.
+func (f *fate) cutSoon(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n > 0 {
+		f.after = f.count + n
+	}
 }
 
 // wire is the life's way to the network; each call has a crash point before it is sent
@@ -123,7 +141,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := w.next.RoundTrip(r)
 	w.pause(what + " answered") // one change, or one time limit, may end several calls at one instant
 	if err != nil {
+		w.fate.story.note("      %s fails: %v", name, err)
 		return nil, err
+	}
+	if answer.StatusCode >= http.StatusBadRequest {
+		w.fate.story.note("      %s is answered %d", name, answer.StatusCode)
 	}
 	if err := w.fate.Point(name + "/after"); err != nil {
 		_ = answer.Body.Close()

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,6 +29,8 @@ type lies struct {
 	left  map[string]int
 	stale time.Time         // lists are old until then
 	lists map[string][]byte // by path, what they showed when they became old
+	turn  map[string]int    // lists shown while every second one is fresh all the same; nil = all are old
+	full  int               // every creation is answered so, as if the cloud had forgotten to give a quota back
 	never string            // the API name of a flavor of which there is no capacity
 	told  int               // how often that was said
 }
@@ -72,7 +75,29 @@ func (l *lies) set(kind string, times int) {
 func (l *lies) staleLists(long time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stale, l.lists = time.Now().Add(long), map[string][]byte{}
+	l.stale, l.lists, l.turn = time.Now().Add(long), map[string][]byte{}, nil
+}
+
+// turns lets two copies of the cloud answer in turns, one of which is old.
+func (l *lies) turns(long time.Duration) {
+	l.staleLists(long)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn = map[string]int{}
+}
+
+// noRoom lets every creation be answered so, for lack of room: refused as if the quota of the
+// organisation were used up, or put off. 0 = there is room.
+func (l *lies) noRoom(status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.full = status
+}
+
+func (l *lies) hasNoRoom() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
 }
 
 // take uses one lie up.
@@ -103,6 +128,10 @@ func (l *lies) answer(rw http.ResponseWriter, r *http.Request, next http.Handler
 		l.list(rw, r, next)
 	case create && l.refuses(r):
 		write(rw, http.StatusServiceUnavailable, noCapacityText)
+	case create && l.hasNoRoom() == http.StatusBadRequest:
+		write(rw, http.StatusBadRequest, refusedText)
+	case create && l.hasNoRoom() != 0:
+		write(rw, l.hasNoRoom(), noCapacityText)
 	case create && l.take(sayBusy):
 		perform(r, next)
 		write(rw, http.StatusServiceUnavailable, busyPage)
@@ -130,6 +159,10 @@ func (l *lies) list(rw http.ResponseWriter, r *http.Request, next http.Handler) 
 	l.mu.Lock()
 	old := time.Now().Before(l.stale)
 	body, frozen := l.lists[r.URL.Path]
+	if l.turn != nil {
+		l.turn[r.URL.Path]++
+		old = old && l.turn[r.URL.Path]%2 == 1
+	}
 	l.mu.Unlock()
 	if !old {
 		next.ServeHTTP(rw, r)
@@ -162,4 +195,31 @@ func write(rw http.ResponseWriter, status int, body string) {
 	rw.Header().Set("Content-Type", "application/json")
 	rw.WriteHeader(status)
 	_, _ = io.WriteString(rw, body) // the client may be gone
+}
+
+// repeats sends requests to a server twice, as a proxy does that lost the first answer.
+type repeats struct {
+	method atomic.Pointer[string]
+	left   atomic.Int32
+}
+
+func (p *repeats) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if p.takes(r) {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			perform(r, next)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		next.ServeHTTP(rw, r)
+	})
+}
+
+// takes tells whether this request is sent twice.
+func (p *repeats) takes(r *http.Request) bool {
+	if strings.HasPrefix(r.URL.Path, "/_sim/") || strings.HasSuffix(r.URL.Path, "/applications") || strings.HasSuffix(r.URL.Path, "/jobs/request") {
+		return false
+	}
+	method := p.method.Load()
+	return method != nil && r.Method == *method && p.left.Load() > 0 && p.left.Add(-1) >= 0
 }

@@ -289,7 +289,7 @@ func TestTraceWatchToken(t *testing.T) {
 				if n := strings.Count(w.log.String(), "job_trace_watch is refused"); n != want {
 					w.t.Errorf("said %d times, want %d", n, want)
 				}
-				if probes := strings.Contains(strings.Join(w.trail, "\n"), "(probe)"); probes != (want == 1) {
+				if probes := strings.Contains(strings.Join(w.story.trail(), "\n"), "(probe)"); probes != (want == 1) {
 					w.t.Errorf("probed with the job's own token: %v", probes)
 				}
 				if strings.Contains(w.log.String(), token) {

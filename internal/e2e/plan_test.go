@@ -54,13 +54,18 @@ type deed struct {
 	undo  func(w *world)
 	// gentle deeds change nothing in how jobs end.
 	gentle bool
+	// jump deeds set the wall clock, which changes what the next life reads.
+	jump bool
 	// lenient deeds make the cloud hold more of ours than we could know of.
 	lenient bool
 }
 
-// death ends a life of the service: at its n-th crash point, or by SIGTERM after a time.
+// death ends a life of the service: at its n-th crash point, at the n-th that is of a kind
+// it has not passed before, or by SIGTERM after a time, when the n-th point from then on may
+// cut the drain.
 type death struct {
 	points int
+	kinds  int
 	term   time.Duration
 	pause  time.Duration // before the next life
 	forget bool          // the ledger is lost with it
@@ -169,8 +174,14 @@ func drawJob(t *rapid.T, l layout) planned {
 
 func drawDeath(t *rapid.T) death {
 	d := death{points: rapid.IntRange(1, 150).Draw(t, "points"), pause: within(t, 90*time.Second, "pause")}
-	if oneIn(t, 3, "term") {
-		d = death{term: within(t, 3*time.Minute, "after"), pause: within(t, time.Minute, "pause")}
+	switch rapid.IntRange(1, 6).Draw(t, "how") {
+	case 1, 2:
+		d = death{term: time.Millisecond + within(t, 3*time.Minute, "after"), pause: within(t, time.Minute, "pause")}
+		if rapid.Bool().Draw(t, "cut while it drains") {
+			d.points = rapid.IntRange(1, 8).Draw(t, "drain points")
+		}
+	case 3, 4: // most points of a life are those of polls and looks: rare ones get their turn so
+		d.points, d.kinds = 0, rapid.IntRange(1, 70).Draw(t, "kinds")
 	}
 	d.forget = oneIn(t, 15, "forget")
 	if oneIn(t, 8, "shift") {
@@ -182,7 +193,7 @@ func drawDeath(t *rapid.T) death {
 // calm tells whether nothing in the plan may change how jobs end: crashes do not.
 func (p plan) calm() bool {
 	for _, d := range p.deeds {
-		if !d.gentle {
+		if !d.gentle && (!d.jump || len(p.deaths) > 0) {
 			return false
 		}
 	}

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/http"
 	"os"
@@ -22,10 +21,11 @@ import (
 
 // history is what became of a plan.
 type history struct {
-	trail []string // every crash point passed, with its time
-	cuts  []string // the points at which lives were cut
-	wrong []string // what broke an invariant
-	log   string   // what the service said
+	trail  []string // every crash point passed, with its time
+	cuts   []string // the points at which lives were cut
+	wrong  []string // what broke an invariant
+	struck []string // the mishaps that befell a call
+	story  string   // all that happened, for people
 }
 
 // ends are all final states.
@@ -51,9 +51,11 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		for _, d := range p.deeds {
 			w.done.Go(func() {
 				time.Sleep(d.at)
+				w.story.note("-- %s", d.name)
 				d.do(w)
 				if d.undo != nil {
 					time.Sleep(d.until - d.at)
+					w.story.note("-- ends: %s", d.name)
 					d.undo(w)
 				}
 			})
@@ -72,13 +74,17 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 			time.Sleep(10 * time.Minute)
 			w.release() // it was blown for the other account
 		}
+		if slices.ContainsFunc(p.deeds, func(d deed) bool { return d.jump }) {
+			w.release() // somebody looks at last
+		}
 		if !w.quiet(patience) {
 			h.wrong = append(h.wrong, fmt.Sprintf("not quiet: %+v", w.life.manager.Status()))
 		}
 		h.wrong = append(h.wrong, w.check()...)
 		w.end()
 		time.Sleep(2 * time.Minute) // a call that a mishap holds may outlive its client
-		h.trail, h.log = w.trail, w.log.String()
+		h.struck = w.allStruck()
+		h.trail, h.story = w.story.trail(), w.story.tell()
 	})
 	return h
 }
@@ -104,8 +110,10 @@ func (w *world) userQueues(j planned, calm bool) {
 		place = w.places[len(w.places)-1]
 	}
 	id := w.queueAt(place, j.body, want...).id
+	w.story.note("-- job %d is queued at %s: %v", id, place, j.body)
 	if j.cancel > 0 {
 		time.Sleep(j.cancel)
+		w.story.note("-- job %d is canceled", id)
 		w.control("POST", fmt.Sprintf("%s/_sim/jobs/%d/cancel", place, id), map[string]any{}, nil)
 	}
 }
@@ -137,10 +145,14 @@ func (w *world) shape(l layout) {
 
 // die lives one life to the end that the plan gives it, and tells where it was cut.
 func (w *world) die(d death) (cut []string) {
-	f := &fate{after: d.points}
+	f := &fate{after: d.points, kinds: d.kinds}
+	if d.term > 0 {
+		f.after = 0
+	}
 	w.beginFate(f)
 	if d.term > 0 {
 		time.Sleep(d.term)
+		f.cutSoon(d.points)
 	} else {
 		w.untilCut(6 * time.Minute)
 	}
@@ -149,7 +161,9 @@ func (w *world) die(d death) (cut []string) {
 		cut = append(cut, f.cut)
 		w.cuts = append(w.cuts, powerCut{f.cutAt, f.cut})
 	}
+	w.story.note("-- life %d has ended; the next begins after %s", w.lives, d.pause)
 	if d.forget {
+		w.story.note("-- the ledger is lost")
 		w.lose()
 	}
 	if d.shift != 0 && !d.forget {
@@ -171,28 +185,6 @@ func (w *world) lose() {
 		if err := os.Remove(f); err != nil {
 			w.t.Fatal(err)
 		}
-	}
-}
-
-// shift sets the clock between two lives. The clock of a bubble can't be set: instead all
-// times that the ledger holds move the other way.
-func (w *world) shift(by time.Duration) {
-	db, err := sql.Open("sqlite", w.cfg.StateFile)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for table, columns := range map[string][]string{
-		"jobs":      {"acquired_at", "launching_at", "starting_at", "running_at", "finished_at", "closed_at", "cancel_at"},
-		"instances": {"intended_at", "created_at", "started_at", "deleting_at", "gone_at"},
-	} {
-		for _, c := range columns {
-			if _, err := db.ExecContext(w.t.Context(), fmt.Sprintf("UPDATE %s SET %s = %s - %d WHERE %s > 0", table, c, c, by.Microseconds(), c)); err != nil {
-				w.t.Fatal(err)
-			}
-		}
-	}
-	if err := db.Close(); err != nil {
-		w.t.Fatal(err)
 	}
 }
 
@@ -227,7 +219,9 @@ func (w *world) release() {
 	defer w.lifeMu.Unlock()
 	if w.life != nil {
 		w.releases.Add(1)
-		_ = w.life.manager.ReleaseFuse() // there may be nothing to release, and nobody to do it
+		if w.life.manager.ReleaseFuse() == nil { // there may be nobody to do it, or no room to write it down
+			w.watch.forgetsJump(nil)
+		}
 	}
 }
 

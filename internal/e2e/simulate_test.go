@@ -3,13 +3,9 @@
 package e2e
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -38,10 +34,12 @@ type played struct {
 	Points []string `json:"points"` // kinds of crash points passed
 	Cuts   []string `json:"cuts"`   // kinds at which a life was cut
 	Lives  int      `json:"lives"`
-	Deeds  []string `json:"deeds"` // kinds of what happened
+	Deeds  []string `json:"deeds"`  // kinds of what happened
+	Struck []string `json:"struck"` // which mishap befell which call
 	Wrong  []string `json:"wrong"`
-	Plan   string   `json:"plan"` // what broke an invariant, made as small as it gets
-	Log    string   `json:"log"`
+	Plan   string   `json:"plan"`  // what broke an invariant, made as small as it gets
+	Still  []string `json:"still"` // what that breaks
+	Story  string   `json:"story"` // and how
 }
 
 // Random plans, each from its seed, played by one process for each core: a bubble's
@@ -58,7 +56,7 @@ func TestSimulate(t *testing.T) {
 		runs = min(runs, 10)
 	}
 	checkBreak(t)
-	s := &summary{begun: time.Now(), runs: runs, points: map[string]bool{}, cuts: map[string]bool{}, deeds: map[string]bool{}}
+	s := &summary{begun: time.Now(), runs: runs, points: map[string]bool{}, cuts: map[string]bool{}, deeds: map[string]bool{}, struck: map[string]bool{}}
 	workers := min(runtime.NumCPU(), runs)
 	var group sync.WaitGroup
 	for k := range workers {
@@ -84,7 +82,7 @@ func work(t *testing.T, shard string) {
 			t.Fatal(err)
 		}
 		fmt.Printf("\n%s%s\n", playedMark, line)
-		if len(p.Wrong) > 0 && os.Getenv("SIM_BREAK") != "" {
+		if len(p.Wrong) > 0 && onlyCatch() {
 			return // the variant is caught: that is all there is to learn
 		}
 	}
@@ -106,7 +104,7 @@ const playedMark = "played: "
 func playSeed(t *testing.T, seed int) played {
 	p := plans().Example(seed)
 	h := p.play(t, uint64(seed))
-	out := played{Seed: seed, Lives: len(p.deaths) + 1, Wrong: h.wrong}
+	out := played{Seed: seed, Lives: len(p.deaths) + 1, Struck: h.struck, Wrong: h.wrong}
 	if twice() {
 		out.Wrong = append(out.Wrong, p.again(t, uint64(seed), h)...)
 	}
@@ -114,23 +112,30 @@ func playSeed(t *testing.T, seed int) played {
 		kind, _, _ := strings.Cut(d.name, ":")
 		out.Deeds = append(out.Deeds, kind)
 	}
+	names := map[string]bool{}
 	for _, line := range h.trail {
-		if _, name, _ := strings.Cut(line, " "); !strings.HasPrefix(name, "life ") {
-			out.Points = append(out.Points, pointKind(name))
+		if _, name, _ := strings.Cut(line, " "); !strings.HasPrefix(name, "-- ") {
+			names[name[:strings.LastIndexByte(name, '#')]] = true
 		}
+	}
+	for name := range names {
+		out.Points = append(out.Points, pointKind(name))
 	}
 	for _, name := range h.cuts {
 		out.Cuts = append(out.Cuts, pointKind(name))
 	}
 	slices.Sort(out.Points)
 	out.Points = slices.Compact(out.Points)
-	if len(out.Wrong) > 0 && os.Getenv("SIM_BREAK") == "" {
+	if len(h.wrong) > 0 && !onlyCatch() {
 		small, became := p.shrink(t, uint64(seed), h)
-		out.Wrong = append(out.Wrong, became.wrong...)
-		out.Plan, out.Log = small.describe(), became.log
+		out.Plan, out.Still, out.Story = small.describe(), became.wrong, became.story
 	}
 	return out
 }
+
+// onlyCatch tells whether nothing is to be learned of a broken variant but that it is
+// caught: unless just one plan is played.
+func onlyCatch() bool { return os.Getenv("SIM_BREAK") != "" && os.Getenv("RUNS") != "1" }
 
 // again plays a plan a second time and compares the histories.
 func (p plan) again(t *testing.T, seed uint64, h history) []string {
@@ -174,110 +179,6 @@ func firstDifference(a, b []string) string {
 		return strings.Join(trail[min(i, len(trail)):min(i+6, len(trail))], "\n  ")
 	}
 	return fmt.Sprintf("at point %d, after\n  %s\nfirst\n  %s\nthen\n  %s", i, strings.Join(a[max(0, i-6):i], "\n  "), window(a), window(b))
-}
-
-// summary gathers what the workers tell.
-type summary struct {
-	begun time.Time
-	runs  int
-
-	mu                  sync.Mutex
-	done, lives         int
-	caught              bool // a broken variant was; the workers may stop
-	points, cuts, deeds map[string]bool
-}
-
-// follow runs one worker and takes its lines.
-func (s *summary) follow(t *testing.T, shard string) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	cmd := exec.Command(self, "-test.run=^TestSimulate$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=400")
-	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() && os.Getenv("TMPDIR") == "" {
-		cmd.Env = append(cmd.Env, "TMPDIR=/dev/shm") // ledgers are synced to it thousands of times a minute
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
-	if err := cmd.Start(); err != nil {
-		t.Error(err)
-		return
-	}
-	rest := s.read(t, out)
-	if s.isCaught() {
-		_ = cmd.Process.Kill()
-	}
-	if err := cmd.Wait(); err != nil && !s.isCaught() {
-		t.Errorf("worker %s: %v\n%s\n%s", shard, err, rest, &complaints)
-	}
-}
-
-// read takes the lines of a worker; what is no report of a run is given back.
-func (s *summary) read(t *testing.T, out io.Reader) string {
-	var rest strings.Builder
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 64<<20)
-	for lines.Scan() {
-		text, ok := strings.CutPrefix(lines.Text(), playedMark)
-		if !ok {
-			rest.WriteString(lines.Text() + "\n")
-			continue
-		}
-		var p played
-		if err := json.Unmarshal([]byte(text), &p); err != nil {
-			t.Errorf("worker: %v", err)
-			continue
-		}
-		s.take(t, p)
-		if s.isCaught() {
-			return ""
-		}
-	}
-	return rest.String()
-}
-
-func (s *summary) isCaught() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.caught
-}
-
-func (s *summary) take(t *testing.T, p played) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done++
-	s.lives += p.Lives
-	for set, names := range map[*map[string]bool][]string{&s.points: p.Points, &s.cuts: p.Cuts, &s.deeds: p.Deeds} {
-		for _, name := range names {
-			(*set)[name] = true
-		}
-	}
-	if name := os.Getenv("SIM_BREAK"); name != "" && len(p.Wrong) > 0 {
-		if !s.caught {
-			t.Errorf("%s caught after %d runs, seed %d: %s", name, s.done, p.Seed, p.Wrong[0])
-		}
-		s.caught = true
-		return
-	}
-	if len(p.Wrong) > 0 {
-		t.Errorf("seed %d:\n%s\nto repeat it: make simulate SEED=%d RUNS=1\nwhat is needed of its plan:\n%s\nthe service's log:\n%s",
-			p.Seed, strings.Join(p.Wrong, "\n"), p.Seed, p.Plan, p.Log)
-	}
-	if s.done%200 == 0 || s.done == s.runs {
-		fmt.Fprintf(os.Stderr, "%d of %d runs with %d lives, %.0f runs a minute; cut at %d of %d kinds of crash points; %d kinds of mishaps and deeds\n",
-			s.done, s.runs, s.lives, float64(s.done)/time.Since(s.begun).Minutes(), len(s.cuts), len(s.points), len(s.deeds))
-	}
-	if s.done == s.runs && os.Getenv("VERBOSE") == "1" {
-		fmt.Fprintf(os.Stderr, "never cut at: %s\n", strings.Join(slices.DeleteFunc(slices.Sorted(maps.Keys(s.points)), func(n string) bool { return s.cuts[n] }), "\n  "))
-		fmt.Fprintf(os.Stderr, "mishaps and deeds: %s\n", strings.Join(slices.Sorted(maps.Keys(s.deeds)), ", "))
-	}
 }
 
 func number(t *testing.T, name string, fallback int) int {

@@ -47,7 +47,7 @@ func once(t *testing.T, seed uint64, jobs func(*world), fates ...*fate) (trail [
 		}
 		w.report()
 		w.end()
-		trail = w.trail
+		trail = w.story.trail()
 	})
 	return trail
 }

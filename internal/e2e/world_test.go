@@ -58,7 +58,9 @@ type world struct {
 	travelMu sync.Mutex
 	travels  map[string]int // requests of instances and of the world, by what they ask
 
-	trail  []string      // crash points passed, of all lives
+	story  *story
+	armed  map[string]string // what each fault of a server is called, by place and id
+	struck map[string]bool
 	log    *bytes.Buffer // of all lives
 	logMu  sync.Mutex
 	life   *life
@@ -69,14 +71,17 @@ type world struct {
 	forgot bool          // the ledger was lost in between: lines may be missing
 	marks  []string      // of runners whose instances the Python program made: they are ours too
 
-	lifeMu      sync.Mutex // of life and present, for those who act while lives come and go
+	lifeMu      sync.Mutex   // of life, present and jumps, for those who act while lives come and go
+	skew        atomic.Int64 // how far the service's wall clock is ahead
+	jumps       []jump       // of it that the ledger does not know of yet
 	present     *config.Config
 	servers     map[string]*gitlab.Server
 	lenient     bool        // the cloud may hold more of ours than we can know of
 	refuse      atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
 	full        atomic.Bool // the ledger's disk has no space left
-	calm        bool        // nothing is in the way but crashes
-	longOutage  bool        // a coordinator could not be reached for so long that it gives jobs up
+	repeats     repeats
+	calm        bool // nothing is in the way but crashes
+	longOutage  bool // a coordinator could not be reached for so long that it gives jobs up
 	cuts        []powerCut
 	grants      []time.Time // when answers that grant a job arrived
 	releases    atomic.Int32
@@ -108,10 +113,11 @@ type life struct {
 	store   *store.Store
 	cancel  context.CancelFunc
 	ended   chan struct{}
+	begun   time.Time
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, dir: t.TempDir(), log: &bytes.Buffer{}, travels: map[string]int{}}
+	w := &world{t: t, seed: seed, dir: t.TempDir(), log: &bytes.Buffer{}, story: &story{}, armed: map[string]string{}, struck: map[string]bool{}, travels: map[string]int{}}
 	w.net = memnet.New(memnet.Config{Latency: w.latency})
 	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
 	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: bootTime, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
@@ -120,7 +126,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.ctx = stop, ctx
 	w.coordinator(gitlabURL)
-	w.serve(ctx, "clever.example", w.watch.cloud(w.clever), w.clever.Run)
+	w.serve(ctx, "clever.example", w.watch.cloud(w.askew(w.clever)), w.clever.Run)
 	return w
 }
 
@@ -192,7 +198,7 @@ func (w *world) serve(ctx context.Context, host string, h http.Handler, run func
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	server := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	server := &http.Server{Handler: w.repeats.before(h), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	w.done.Go(func() { _ = server.Serve(l) })
 	w.done.Go(func() { _ = run(ctx) })
 	w.done.Go(func() { <-ctx.Done(); _ = server.Close() })
@@ -204,15 +210,21 @@ func (w *world) begin(target string) { w.beginFate(&fate{target: target}) }
 // beginFate starts a life of the service with that fate.
 func (w *world) beginFate(f *fate) {
 	w.lives++
-	w.trail = append(w.trail, fmt.Sprintf("-- life %d", w.lives))
+	w.story.point(fmt.Sprintf("-- life %d", w.lives))
 	ctx, cancel := context.WithCancel(context.Background())
-	f.seen, f.trail, f.kill, f.full = map[string]int{}, &w.trail, cancel, &w.full
-	l := &life{cancel: cancel, ended: make(chan struct{}), fate: f}
+	f.seen, f.fresh, f.story, f.kill, f.full = map[string]int{}, map[string]bool{}, w.story, cancel, &w.full
+	l := &life{cancel: cancel, ended: make(chan struct{}), fate: f, begun: time.Now()}
+	w.settleJumps()
 	ledger, err := store.Open(ctx, store.Config{Path: w.cfg.StateFile, Hook: l.fate, Release: "test"})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	l.store = ledger
+	snap, err := ledger.Load(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.watch.forgetsJump(snap.Meta)
 	next := w.net.Client(fmt.Sprint("life ", w.lives)).Transport()
 	clients := func(rc config.Runner) manager.Clients {
 		return manager.Clients{
@@ -234,7 +246,7 @@ func (w *world) beginFate(f *fate) {
 			}
 			return prov, err
 		},
-		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives),
+		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives), Wall: w.wall,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -281,6 +293,7 @@ type lockedWriter struct{ w *world }
 func (l lockedWriter) Write(p []byte) (int, error) {
 	l.w.logMu.Lock()
 	defer l.w.logMu.Unlock()
+	_, _ = l.w.story.Write(p) // never fails
 	return l.w.log.Write(p)
 }
 
