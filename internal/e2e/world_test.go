@@ -198,7 +198,7 @@ func (w *world) serve(ctx context.Context, host string, h http.Handler, run func
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	server := &http.Server{Handler: w.repeats.before(h), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
+	server := &http.Server{Handler: bodyFirst(w.repeats.before(h)), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	w.done.Go(func() { _ = server.Serve(l) })
 	w.done.Go(func() { _ = run(ctx) })
 	w.done.Go(func() { <-ctx.Done(); _ = server.Close() })
@@ -226,11 +226,11 @@ func (w *world) beginFate(f *fate) {
 	}
 	w.watch.forgetsJump(snap.Meta)
 	next := w.net.Client(fmt.Sprint("life ", w.lives)).Transport()
-	clients := func(rc config.Runner) manager.Clients {
-		return manager.Clients{
-			Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 },
-			Transport: &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, seed: w.seed, who: rc.Name, calls: map[string]int{}, next: next},
-		}
+	calls := func(rc config.Runner) *wire {
+		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, seed: w.seed, who: rc.Name, calls: map[string]int{}, next: next}
+	}
+	clients := func(w *wire) manager.Clients {
+		return manager.Clients{Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 }, Transport: w}
 	}
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
 	w.lifeMu.Lock()
@@ -238,13 +238,14 @@ func (w *world) beginFate(f *fate) {
 	w.lifeMu.Unlock()
 	l.manager, err = manager.New(cfg, manager.Deps{
 		Ledger: ledger, Log: w.logger(), Version: "test",
-		Coordinator: func(rc config.Runner) (*coordinator.Client, error) { return clients(rc).Coordinator(rc) },
+		Coordinator: func(rc config.Runner) (*coordinator.Client, error) { return clients(calls(rc)).Coordinator(rc) },
 		Provisioner: func(rc config.Runner) (cloud.Provisioner, error) {
-			prov, err := clients(rc).Provisioner(rc)
+			wire := calls(rc)
+			prov, err := clients(wire).Provisioner(rc)
 			if err == nil && w.around != nil {
 				prov = w.around(prov)
 			}
-			return prov, err
+			return apart{prov, wire}, err
 		},
 		RelayBinary: []byte("relay"), Random: rand.NewChaCha8(seed), Seed: w.seed + uint64(w.lives), Wall: w.wall,
 	})
