@@ -142,6 +142,14 @@ func TestPayloadEdges(t *testing.T) {
 		"root by variable, and nothing else": {
 			head + variables("CI_PROJECT_ROOT_NAMESPACE", "top") + `}`, view{Root: "top"},
 		},
+		"root by variable, as the repository has it": {
+			head + `,"git_info":{"repo_url":"https://x/top/sub/b.git"}` + variables("CI_PROJECT_ROOT_NAMESPACE", "top") + `}`,
+			view{Root: "top", RepoURL: "https://x/top/sub/b.git"},
+		},
+		"root by variable, and the repository is another's": {
+			head + `,"git_info":{"repo_url":"https://x/mine/top/b.git"}` + variables("CI_PROJECT_ROOT_NAMESPACE", "top") + `}`,
+			view{RepoURL: "https://x/mine/top/b.git"},
+		},
 		"a job that claims another group": {
 			head + `,"job_info":{"project_full_path":"mine/b"}` + variables("CI_PROJECT_ROOT_NAMESPACE", "mine", "CI_PROJECT_ROOT_NAMESPACE", "rich") + `}`,
 			view{Project: "mine/b", Root: "mine"},

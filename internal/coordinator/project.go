@@ -17,8 +17,7 @@ func (b *payloadBody) project() string {
 		return b.JobInfo.ProjectFullPath
 	}
 	said := b.values("CI_PROJECT_PATH")
-	if repo, err := url.Parse(b.GitInfo.RepoURL); err == nil && repo.Path != "" {
-		path := "/" + strings.Trim(strings.TrimSuffix(repo.Path, ".git"), "/")
+	if path := b.repoPath(); path != "" {
 		said = slices.DeleteFunc(said, func(project string) bool { return !strings.HasSuffix(path, "/"+project) })
 	}
 	return only(said)
@@ -30,10 +29,20 @@ func (b *payloadBody) root() string {
 	if below {
 		return top
 	}
-	if b.JobInfo.ProjectFullPath == "" && b.GitInfo.RepoURL == "" {
-		return only(b.values("CI_PROJECT_ROOT_NAMESPACE"))
+	root := only(b.values("CI_PROJECT_ROOT_NAMESPACE"))
+	if path := b.repoPath(); b.JobInfo.ProjectFullPath != "" || path != "" && !strings.HasPrefix(path, "/"+root+"/") {
+		return ""
 	}
-	return ""
+	return root
+}
+
+// repoPath is the path of the repository's URL without its ending, "" when there is none.
+func (b *payloadBody) repoPath() string {
+	repo, err := url.Parse(b.GitInfo.RepoURL)
+	if err != nil || strings.Trim(repo.Path, "/") == "" {
+		return ""
+	}
+	return "/" + strings.Trim(strings.TrimSuffix(repo.Path, ".git"), "/")
 }
 
 // values gives the different values of a variable.
