@@ -34,6 +34,7 @@ func (m *Manager) load(ctx context.Context) error {
 	if measureAll(&snap, time.Now()) {
 		m.log.Warn("the ledger holds times that are still to come: the clock was set back; they count as now")
 	}
+	m.launchedAt(snap.LastLaunch)
 	m.adoptRecords(snap)
 	m.recovered = true
 	m.log.Info("recovered", "jobs", len(m.jobs), "instances", len(m.machines), "runners", len(m.runners))
@@ -82,7 +83,6 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 			m.log.Error("an instance in the ledger belongs to a runner that is not configured: it is not touched", "runner", rec.Runner, "instance", rec.Key)
 			continue
 		}
-		m.launchedAt(rec.IntendedAt)
 		vm := &machine{rec: rec, runner: r, job: m.jobs[rec.Job]}
 		if vm.job != nil {
 			vm.job.vm = vm

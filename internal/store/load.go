@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"heptapod-paas-runner/internal/fleet"
 )
@@ -19,6 +20,8 @@ type Snapshot struct {
 	Runners   []RunnerRecord
 	Meta      map[string]string
 	NextSeq   int64 // for the next acquired job
+	// LastLaunch is when the newest instance was recorded, gone ones too.
+	LastLaunch time.Time
 }
 
 // Load reads the snapshot, all of one moment.
@@ -60,7 +63,10 @@ func load(ctx context.Context, tx *sql.Tx) (Snapshot, error) {
 	if err != nil {
 		return snap, err
 	}
-	return snap, tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) + 1 FROM jobs").Scan(&snap.NextSeq)
+	if err = tx.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) + 1 FROM jobs").Scan(&snap.NextSeq); err != nil {
+		return snap, err
+	}
+	return snap, tx.QueryRowContext(ctx, "SELECT coalesce(max(intended_at), 0) FROM instances").Scan(instant{&snap.LastLaunch})
 }
 
 // Job reads one job; false when there is none.

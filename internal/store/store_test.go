@@ -92,7 +92,7 @@ func TestRecordsComeBackWhole(t *testing.T) {
 		},
 		Runners: []RunnerRecord{{Owner: "abcdefghij", Name: "paris", Coordinator: site}},
 		Meta:    map[string]string{"system_id": "r_1", "empty": ""},
-		NextSeq: 3,
+		NextSeq: 3, LastLaunch: at(1),
 	}
 	mustCommit(t, s, Change{Name: "all", Jobs: want.Jobs, Instances: want.Instances, Runners: want.Runners, Meta: want.Meta})
 	for range 2 { // as written, and after opening again
@@ -131,8 +131,8 @@ func TestClosedAndGoneAreHistory(t *testing.T) {
 		mustCommit(t, s, Change{Name: "end", Jobs: []fleet.Job{job}, Instances: []fleet.Instance{instance}})
 	}
 	snap, err := s.Load(t.Context())
-	if err != nil || len(snap.Jobs) != 0 || len(snap.Instances) != 0 || snap.NextSeq != 4 {
-		t.Errorf("want an empty snapshot with sequence 4, have %+v, %v", snap, err)
+	if err != nil || len(snap.Jobs) != 0 || len(snap.Instances) != 0 || snap.NextSeq != 4 || !snap.LastLaunch.Equal(at(2)) {
+		t.Errorf("want an empty snapshot with sequence 4 and the last launch, have %+v, %v", snap, err)
 	}
 	jobs, instances, err := s.History(t.Context(), 2)
 	if err != nil || len(jobs) != 2 || len(instances) != 2 {
