@@ -56,6 +56,7 @@ func (c *watcher) cloud(next http.Handler) http.Handler {
 		if c.heard != nil {
 			c.heard(r)
 		}
+		c.w.book.cloud(r)
 		c.lies.answer(rw, r, next)
 		c.checkCeilings()
 	})
@@ -66,12 +67,21 @@ func (c *watcher) cloud(next http.Handler) http.Handler {
 // after us.
 func (c *watcher) coordinator(place string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut && strings.HasPrefix(r.UserAgent(), "heptapod-paas-runner") {
+		ours := strings.HasPrefix(r.UserAgent(), "heptapod-paas-runner")
+		if _, rest, ok := strings.Cut(r.URL.Path, "/api/v4/jobs/"); ok && r.Header.Get(callHeader) != "" && rest != "request" {
+			id, _, _ := strings.Cut(rest, "/")
+			c.w.book.acts(place, id)
+		}
+		if r.Method == http.MethodPut && ours {
 			body, _ := io.ReadAll(r.Body)
 			r.Body = io.NopCloser(strings.NewReader(string(body)))
 			if strings.Contains(string(body), `"failed"`) {
 				c.checkSilenced(place, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
 			}
+		}
+		if ours && strings.HasSuffix(r.URL.Path, "/jobs/request") {
+			c.lies.grant(rw, r, next)
+			return
 		}
 		next.ServeHTTP(rw, r)
 	})
@@ -115,9 +125,13 @@ func (c *watcher) checkOurs(path string) {
 	}
 }
 
-var weights = map[string]fleet.Weight{
-	"XS": fleet.WeightOf(2048), "S": fleet.WeightOf(4096), "M": fleet.WeightOf(8192), "L": fleet.WeightOf(12288),
-	"XL": fleet.WeightOf(16384), "2XL": fleet.WeightOf(24576), "3XL": fleet.WeightOf(32768),
+// weights are what flavors count, in thousandths (seed 000), worked out apart from the
+// program.
+var weights = map[string]fleet.Weight{"XS": 2378, "S": 5657, "M": 13454, "L": 22335, "XL": 32000, "2XL": 53121, "3XL": 76109}
+
+// quota is the weight that may exist at once.
+func (w *world) quota() fleet.Weight {
+	return weights[w.cfg.Quota.ReferenceFlavor] * fleet.Weight(w.cfg.Quota.ReferenceJobs)
 }
 
 // checkCeilings holds I3 by what exists in the cloud, not by what we think.
@@ -131,7 +145,7 @@ func (c *watcher) checkCeilings() {
 		sum += weights[strings.TrimPrefix(app.Flavor, "heptapod-runner-")]
 		count[app.Name]++
 	}
-	quota := weights[c.w.cfg.Quota.ReferenceFlavor] * fleet.Weight(c.w.cfg.Quota.ReferenceJobs)
+	quota := c.w.quota()
 	if c.w.lenient {
 		return
 	}
@@ -156,6 +170,8 @@ func (w *world) check() []string {
 		switch {
 		case j.FinishedAt == nil:
 			say("I1: job %d has no end: %s", j.ID, j.Status)
+		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}] && w.wasTaken(*j.AcquiredAt) && !w.book.cares(j):
+			say("I1: job %d was granted to a service that lived on, which neither recorded nor ended it", j.ID)
 		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}]:
 			if !w.forgot && j.Status != "failed" && j.Status != "canceled" {
 				say("I1: job %d was lost at acquisition, and ended %s", j.ID, j.Status)
@@ -224,6 +240,13 @@ func (w *world) mayBeLost(at time.Time) bool {
 	return slices.ContainsFunc(w.cuts, func(cut powerCut) bool {
 		return cut.at.Sub(at).Abs() < time.Second && (!granted || strings.HasPrefix(cut.point, "commit acquire/"))
 	})
+}
+
+// wasTaken tells whether a job that was granted at that time reached a service that lived
+// for a minute more: it may not be able to record the job, but it can end it.
+func (w *world) wasTaken(at time.Time) bool {
+	granted := slices.ContainsFunc(w.grants, func(got time.Time) bool { return !got.Before(at) && got.Sub(at) < 2*time.Millisecond })
+	return granted && !slices.ContainsFunc(w.endings, func(end time.Time) bool { return end.After(at.Add(-time.Second)) && end.Sub(at) < time.Minute })
 }
 
 // droppedByServer tells whether the coordinator ended a job because nobody spoke for it:

@@ -165,6 +165,7 @@ func drawLie(t *rapid.T) deed {
 		{at: at, name: "done but says refused: create", lenient: true, do: func(w *world) { w.watch.lies.set(sayRefused, n) }},
 		{at: at, name: "done twice: create", lenient: true, do: func(w *world) { w.watch.lies.set(doTwice, n) }},
 		{at: at, name: ignoreDelete + ": delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
+		{at: at, name: spoilGrant + ": job request", do: func(w *world) { w.watch.lies.set(spoilGrant, n) }},
 		{at: at, name: "says busy but done: delete", do: func(w *world) { w.watch.lies.set(deleteBusy, n) }},
 	}).Draw(t, "lie")
 }

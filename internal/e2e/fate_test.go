@@ -82,6 +82,7 @@ type wire struct {
 	fate    *fate
 	granted func()
 	refuse  *atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
+	book    *book
 	seed    uint64
 	who     string // whose calls these are
 	next    http.RoundTripper
@@ -130,6 +131,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	what := whatIsAsked(r)
 	call := w.pause(what)
+	w.book.calls(r)
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
 	}
@@ -138,7 +140,14 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set(callHeader, call)
+	request, begun := strings.HasSuffix(r.URL.Path, "/jobs/request"), time.Now()
+	if request {
+		w.book.asks(w.who)
+	}
 	answer, err := w.next.RoundTrip(r)
+	if err != nil && request && r.Context().Err() != nil {
+		w.book.cut(begun)
+	}
 	w.pause(what + " answered") // one change, or one time limit, may end several calls at one instant
 	if err != nil {
 		w.fate.story.note("      %s fails: %v", name, err)

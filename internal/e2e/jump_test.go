@@ -88,6 +88,7 @@ func (w *world) shift(by time.Duration) {
 
 // moveTimes moves all times in the ledger that are older than one.
 func (w *world) moveTimes(by time.Duration, before time.Time) {
+	w.book.shifts()
 	if _, err := os.Stat(w.cfg.StateFile); errors.Is(err, fs.ErrNotExist) {
 		return
 	}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,6 +21,7 @@ const (
 	doTwice      = "done twice"
 	ignoreDelete = "deletion accepted, not done"
 	deleteBusy   = "deletion done but says 503"
+	spoilGrant   = "a granted job can't be read"
 )
 
 // lies stand before the cloud's own answers. They are what faults can't do: those answer
@@ -154,6 +156,26 @@ func (l *lies) answer(rw http.ResponseWriter, r *http.Request, next http.Handler
 	}
 }
 
+// grant answers a job request; a job that it grants may come in a form that can't be read.
+func (l *lies) grant(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	l.mu.Lock()
+	spoiled := l.left[spoilGrant] > 0
+	l.mu.Unlock()
+	if !spoiled {
+		next.ServeHTTP(rw, r)
+		return
+	}
+	got := perform(r, next)
+	body := got.Body.String()
+	if got.Code == http.StatusCreated && l.take(spoilGrant) {
+		body = body[:len(body)-len(body)/8]
+	}
+	maps.Copy(rw.Header(), got.Header())
+	rw.Header().Del("Content-Length")
+	rw.WriteHeader(got.Code)
+	_, _ = io.WriteString(rw, body) // the client may be gone
+}
+
 // list answers with the old list while lists are old.
 func (l *lies) list(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 	l.mu.Lock()
@@ -210,6 +232,7 @@ func (p *repeats) before(next http.Handler) http.Handler {
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			perform(r, next)
 			r.Body = io.NopCloser(bytes.NewReader(body))
+			r.Header.Del(callHeader) // not ours any more
 		}
 		next.ServeHTTP(rw, r)
 	})

@@ -40,6 +40,7 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		w := newWorld(t, seed)
 		defer w.close()
 		w.shape(p.layout)
+		w.plainTokens = true
 		w.calm = p.calm()
 		w.longOutage = slices.ContainsFunc(p.deeds, func(d deed) bool {
 			return d.until-d.at > 20*time.Minute || strings.HasPrefix(d.name, ignoreDelete) || d.name == otherOrganisation // a job's instance goes before its end is reported
@@ -163,6 +164,7 @@ func (w *world) die(d death) (cut []string) {
 	if f.cut != "" {
 		cut = append(cut, f.cut)
 		w.cuts = append(w.cuts, powerCut{f.cutAt, f.cut})
+		w.endings = append(w.endings, f.cutAt)
 	}
 	w.story.note("-- life %d has ended; the next begins after %s", w.lives, d.pause)
 	if d.forget {
@@ -180,6 +182,7 @@ func (w *world) die(d death) (cut []string) {
 func (w *world) lose() {
 	w.forgot = true
 	w.losses++
+	w.book.lost()
 	files, err := filepath.Glob(w.cfg.StateFile + "*")
 	if err != nil {
 		w.t.Fatal(err)
@@ -200,6 +203,7 @@ func (w *world) reloadNow(change func(c *config.Config)) {
 	next.Runners = slices.Clone(next.Runners)
 	change(&next)
 	w.present = &next
+	w.reloaded.Store(true)
 	if w.life == nil {
 		return
 	}

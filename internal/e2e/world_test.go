@@ -67,6 +67,7 @@ type world struct {
 	lives  int
 	orders []order
 	watch  *watcher
+	book   *book
 	owners []fleet.Owner // more than the configuration's, after a reload
 	forgot bool          // the ledger was lost in between: lines may be missing
 	marks  []string      // of runners whose instances the Python program made: they are ours too
@@ -83,12 +84,15 @@ type world struct {
 	calm        bool // nothing is in the way but crashes
 	longOutage  bool // a coordinator could not be reached for so long that it gives jobs up
 	cuts        []powerCut
+	endings     []time.Time // of lives
 	grants      []time.Time // when answers that grant a job arrived
 	releases    atomic.Int32
 	plantings   atomic.Int32
 	plantedGone atomic.Int32
 	cleared     sync.Map // ids of applications that were planted and looked after
 	losses      int      // of the ledger
+	reloaded    atomic.Bool
+	plainTokens bool     // each organisation has the one token that the worlds of plans give it
 	traceLost   sync.Map // jobs whose trace the coordinator lost a part of
 	around      func(cloud.Provisioner) cloud.Provisioner
 }
@@ -122,7 +126,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
 	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: bootTime, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
 	w.cfg = w.config()
-	w.watch = newWatcher(w)
+	w.watch, w.book = newWatcher(w), newBook(w)
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.ctx = stop, ctx
 	w.coordinator(gitlabURL)
@@ -227,7 +231,7 @@ func (w *world) beginFate(f *fate) {
 	w.watch.forgetsJump(snap.Meta)
 	next := w.net.Client(fmt.Sprint("life ", w.lives)).Transport()
 	calls := func(rc config.Runner) *wire {
-		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, seed: w.seed, who: rc.Name, calls: map[string]int{}, next: next}
+		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, book: w.book, seed: w.seed, who: rc.Name, calls: map[string]int{}, next: next}
 	}
 	clients := func(w *wire) manager.Clients {
 		return manager.Clients{Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 }, Transport: w}
@@ -237,7 +241,7 @@ func (w *world) beginFate(f *fate) {
 	cfg := w.current() // an operator may change it at this moment
 	w.lifeMu.Unlock()
 	l.manager, err = manager.New(cfg, manager.Deps{
-		Ledger: ledger, Log: w.logger(), Version: "test",
+		Ledger: observed{ledger, w.book}, Log: w.logger(), Version: "test",
 		Coordinator: func(rc config.Runner) (*coordinator.Client, error) { return clients(calls(rc)).Coordinator(rc) },
 		Provisioner: func(rc config.Runner) (cloud.Provisioner, error) {
 			wire := calls(rc)
@@ -270,6 +274,8 @@ func (w *world) beginFate(f *fate) {
 
 // end waits for a life that was cut or stops one that was not.
 func (w *world) end() {
+	w.book.stops()
+	w.endings = append(w.endings, time.Now())
 	w.life.cancel()
 	<-w.life.ended
 	w.net.Client(fmt.Sprint("life ", w.lives)).Cut()

@@ -4,7 +4,7 @@
 // that the checker notices. It is not part of the program, and nothing of it is in the
 // program's sources: it writes changed copies of a few files and an overlay that makes the
 // compiler take them. The one idea: each variant is a mistake that a person could make,
-// written down as the text that it replaces; when the text is gone, this fails.
+// written down in mistakes/ as the text that it replaces; when the text is gone, this fails.
 package main
 
 import (
@@ -28,23 +28,34 @@ func broken(name string) bool { return os.Getenv("SIM_BREAK") == name }
 func main() {
 	list := flag.Bool("list", false, "tell what each variant does")
 	flag.Parse()
-	if *list {
-		for _, v := range variants() {
-			fmt.Fprintf(os.Stdout, "%-22s %s %s\n", v.name, v.breaks, v.about)
-		}
-		return
-	}
-	if err := write(flag.Arg(0)); err != nil {
+	if err := run(*list, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, "broken:", err)
 		os.Exit(1)
 	}
-	fmt.Fprintln(os.Stdout, names())
+}
+
+func run(list bool, dir string) error {
+	all, err := variants()
+	if err != nil {
+		return err
+	}
+	if list {
+		for _, v := range all {
+			fmt.Fprintf(os.Stdout, "%-25s %s %s\n", v.name, v.breaks, v.about)
+		}
+		return nil
+	}
+	if err := write(all, dir); err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stdout, names(all))
+	return nil
 }
 
 // names lists the variants, with commas between.
-func names() string {
+func names(all []variant) string {
 	var out []string
-	for _, v := range variants() {
+	for _, v := range all {
 		out = append(out, v.name)
 	}
 	return strings.Join(out, ",")
@@ -52,7 +63,7 @@ func names() string {
 
 // write puts the changed files and overlay.json into a folder. It is run in the module's
 // root.
-func write(dir string) error {
+func write(all []variant, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
@@ -60,7 +71,7 @@ func write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
-	changed, err := change(os.ReadFile)
+	changed, err := change(all, os.ReadFile)
 	if err != nil {
 		return err
 	}
@@ -88,9 +99,9 @@ func write(dir string) error {
 
 // change applies all variants to the files they are about, and adds the helper to each
 // package.
-func change(read func(string) ([]byte, error)) (map[string]string, error) {
+func change(all []variant, read func(string) ([]byte, error)) (map[string]string, error) {
 	out := map[string]string{}
-	for _, v := range variants() {
+	for _, v := range all {
 		for _, e := range v.edits {
 			text, ok := out[e.file]
 			if !ok {

@@ -11,16 +11,26 @@ import (
 	"testing"
 )
 
+func load(t *testing.T) []variant {
+	t.Helper()
+	all, err := variants()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // Each variant's text is in its file exactly once, and the changed files compile: the
 // build of the simulation below shows that.
 func TestVariantsApply(t *testing.T) {
 	t.Chdir("../../..")
-	changed, err := change(os.ReadFile)
+	all := load(t)
+	changed, err := change(all, os.ReadFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for _, v := range variants() {
+	for _, v := range all {
 		asked := false
 		for _, e := range v.edits {
 			asked = asked || strings.Contains(changed[e.file], `broken("`+v.name+`")`)
@@ -30,8 +40,8 @@ func TestVariantsApply(t *testing.T) {
 		}
 		seen[v.name] = true
 	}
-	if len(seen) < 12 {
-		t.Errorf("%d variants, want 12 or more", len(seen))
+	if len(seen) < 35 {
+		t.Errorf("%d variants, want 35 or more", len(seen))
 	}
 }
 
@@ -44,16 +54,17 @@ func TestEveryVariantIsCaught(t *testing.T) {
 	}
 	t.Chdir("../../..")
 	dir := t.TempDir()
-	if err := write(dir); err != nil {
+	all := load(t)
+	if err := write(all, dir); err != nil {
 		t.Fatal(err)
 	}
 	program := filepath.Join(dir, "simulate")
 	build := exec.Command("go", "test", "-c", "-overlay", filepath.Join(dir, "overlay.json"),
-		"-ldflags", "-X heptapod-paas-runner/internal/e2e.breakable="+names(), "-o", program, "./internal/e2e")
+		"-ldflags", "-X heptapod-paas-runner/internal/e2e.breakable="+names(all), "-o", program, "./internal/e2e")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the simulation: %v\n%s", err, out)
 	}
-	for _, v := range variants() {
+	for _, v := range all {
 		run := exec.Command(program)
 		run.Env = append(os.Environ(), "SIM_BREAK="+v.name, "SEED=1", "RUNS=3000")
 		out, err := run.Output()

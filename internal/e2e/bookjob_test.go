@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/store"
+)
+
+// jobMoves are the moves of jobs that docs/ARCHITECTURE.md allows, written down once more.
+func jobMoves() map[fleet.JobState]string {
+	return map[fleet.JobState]string{
+		"acquired": "waiting failing finished", "waiting": "launching failing finished", "launching": "starting failing finished",
+		"starting": "running failing finished", "running": "failing finished", "failing": "running finished", "finished": "closed",
+	}
+}
+
+// checkJob holds a committed job to what was recorded and to what its coordinator knows.
+func (b *book) checkJob(rec fleet.Job) {
+	was, known := b.jobs[rec.JobID]
+	old := was.rec
+	if !known {
+		b.checkNewJob(rec)
+		return
+	}
+	if old.State != rec.State && !slices.Contains(strings.Fields(jobMoves()[old.State]), string(rec.State)) {
+		b.fault("I1: job %d goes from %s to %s", rec.ID, old.State, rec.State)
+	}
+	if old.PrefixFrozen && (old.Prefix != rec.Prefix || !rec.PrefixFrozen) {
+		b.fault("I1: what stands before the sub-runner's output of job %d is frozen, and changes from %q to %q", rec.ID, old.Prefix, rec.Prefix)
+	}
+	if old.Token.Reveal() != rec.Token.Reveal() && rec.State != fleet.JobClosed || old.Seq != rec.Seq {
+		b.fault("I1: job %d changes its token or its place in the row", rec.ID)
+	}
+	if old.State == rec.State {
+		return
+	}
+	if old.State == fleet.JobStarting && rec.State != fleet.JobRunning {
+		b.checkOverlooked(rec)
+	}
+	switch rec.State {
+	case fleet.JobStarting:
+		b.checkFrozen(rec)
+	case fleet.JobRunning:
+		b.checkRuns(rec)
+	case fleet.JobFailing:
+		b.checkGivesUp(old, rec)
+	case fleet.JobFinished:
+		b.checkEnd(rec)
+	case fleet.JobClosed:
+		if vm, ok := b.instances[old.Owner.Key(rec.ID)]; ok && vm.rec.State != fleet.InstanceGone && vm.rec.State != fleet.InstanceKept {
+			b.fault("I5: job %d is closed and its instance is %s", rec.ID, vm.rec.State)
+		}
+	}
+}
+
+// checkNewJob: a job comes into the ledger when it is acquired, or with its instance when
+// that is adopted; each behind all before it.
+func (b *book) checkNewJob(rec fleet.Job) {
+	if rec.State != fleet.JobAcquired && rec.State != fleet.JobStarting {
+		b.fault("I1: job %d comes into the ledger as %s", rec.ID, rec.State)
+	}
+	mine, all := 1, 1
+	for id, n := range b.jobs {
+		if n.rec.Seq >= rec.Seq {
+			b.fault("job %d is acquired after %d and stands before it", rec.ID, id.ID)
+		}
+		if n.rec.State != fleet.JobClosed {
+			all++
+			if n.rec.Owner == rec.Owner {
+				mine++
+			}
+		}
+	}
+	i := b.w.runner(rec.Owner)
+	if rec.State != fleet.JobAcquired || i < 0 || b.w.reloaded.Load() {
+		return
+	}
+	if limit := b.w.cfg.Runners[i].Limit; limit > 0 && mine > limit {
+		b.fault("I3: %d jobs of a runner are open, its limit is %d", mine, limit)
+	}
+	// An open request of another runner reserves nothing.
+	if most := b.w.cfg.Concurrent + len(b.w.cfg.Runners) - 1; all > most {
+		b.fault("I3: %d jobs are open, the limit is %d", all, b.w.cfg.Concurrent)
+	}
+}
+
+func (b *book) traceLost(id fleet.JobID) bool {
+	_, lost := b.w.traceLost.Load(id)
+	return lost
+}
+
+// checkFrozen: all our lines have arrived before the sub-runner begins to count.
+func (b *book) checkFrozen(rec fleet.Job) {
+	if j, ok := b.truth(rec.JobID); ok && !b.traceLost(rec.JobID) && !b.python() && j.Trace != rec.Prefix && j.FinishedAt == nil {
+		b.fault("I1: job %d is to start, its trace is %q and not our lines %q", rec.ID, j.Trace, rec.Prefix)
+	}
+}
+
+// checkRuns: what we wrote ourselves is no proof that a sub-runner works.
+func (b *book) checkRuns(rec fleet.Job) {
+	if j, ok := b.truth(rec.JobID); ok && !b.traceLost(rec.JobID) && !b.python() && int64(len(j.Trace)) <= rec.PrefixAcked {
+		b.fault("I1: job %d is taken for running, and nothing but us has written to its trace", rec.ID)
+	}
+}
+
+// checkOverlooked: a job whose sub-runner writes is soon known to run.
+func (b *book) checkOverlooked(rec fleet.Job) {
+	j, ok := b.truth(rec.JobID)
+	if !ok || !b.w.calm || j.FirstOutputAt == nil || b.python() || time.Since(b.begun) < time.Minute {
+		return
+	}
+	if since := time.Since(*j.FirstOutputAt); since > time.Minute {
+		b.fault("I1: job %d is taken for one that has not begun, %s after its sub-runner wrote", rec.ID, since)
+	}
+}
+
+// checkGivesUp: a job that its sub-runner answers for is not ended by us while the machine
+// lives, unless it was canceled ten minutes ago.
+func (b *book) checkGivesUp(old, rec fleet.Job) {
+	vm, ok := b.instances[rec.Owner.Key(rec.ID)]
+	i := max(0, b.w.runner(rec.Owner))
+	early := old.State == fleet.JobStarting && rec.CancelAt.IsZero() && time.Since(rec.StartingAt) < b.w.cfg.Runners[i].TraceWatch.Timeout
+	if old.State != fleet.JobRunning && !early || !ok || b.python() {
+		return
+	}
+	if since, canceled := b.canceling[rec.JobID]; canceled && time.Since(since) > 9*time.Minute+59*time.Second {
+		return
+	}
+	if j, ok := b.truth(rec.JobID); ok && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) > rec.Timeout+10*time.Minute {
+		return // its sub-runner should have ended it long ago
+	}
+	for _, app := range b.existing(vm.rec) {
+		works := hasMachine(app) || early && len(app.Files) > 0 && app.EndedAt == nil
+		if works && !b.shifted {
+			b.fault("I1: job %d is given up (%s) while its sub-runner works on %s", rec.ID, rec.FailureText, app.Name)
+		}
+	}
+}
+
+// checkEnd: a job's end is what its coordinator says, or what it must have said by now.
+func (b *book) checkEnd(rec fleet.Job) {
+	j, ok := b.truth(rec.JobID)
+	switch {
+	case !ok || b.python():
+	case j.FinishedAt == nil && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) < rec.Timeout+15*time.Minute && !b.shifted:
+		b.fault("I1: job %d is taken for ended (%s), and is %s", rec.ID, rec.Result, j.Status)
+	case j.FinishedAt != nil && rec.Result != j.Status && rec.Result != "unknown":
+		b.fault("I1: job %d is taken for %s, and is %s", rec.ID, rec.Result, j.Status)
+	}
+}
+
+// checkLaunch holds the ceilings by what is recorded, at the commit that launches.
+func (b *book) checkLaunch(change store.Change) {
+	if change.Name != "launch" || len(change.Instances) != 1 || len(change.Jobs) != 1 {
+		return
+	}
+	cfg, now := b.w.cfg, time.Now()
+	var sum fleet.Weight
+	count, provisioning := 0, 0
+	for _, n := range b.instances {
+		if n.rec.State != fleet.InstanceGone {
+			sum += n.rec.Weight
+			count++
+		}
+	}
+	for _, n := range b.jobs {
+		if n.rec.State == fleet.JobLaunching || n.rec.State == fleet.JobStarting {
+			provisioning++
+		}
+		if n.rec.State == fleet.JobWaiting && n.rec.Seq < change.Jobs[0].Seq && n.rec.CancelAt.IsZero() && !b.held(n.rec) {
+			b.fault("job %d is launched before job %d, which was acquired earlier", change.Jobs[0].ID, n.rec.ID)
+		}
+	}
+	if quota := b.w.quota(); sum > quota {
+		b.fault("I3: instances of weight %s are recorded at a launch, the quota is %s", sum, quota)
+	}
+	if count > cfg.Concurrent {
+		b.fault("I3: %d instances are recorded at a launch, the limit is %d", count, cfg.Concurrent)
+	}
+	if provisioning > cfg.MaxProvisioning {
+		b.fault("I3: %d instances are being made, the limit is %d", provisioning, cfg.MaxProvisioning)
+	}
+	if apart := now.Sub(b.launched); apart < cfg.MinBetweenLaunches-time.Microsecond && // times in the ledger are cut
+		!b.shifted && !b.forgot {
+		b.fault("I3: two launches are %s apart, want %s", apart, cfg.MinBetweenLaunches)
+	}
+	b.launched = now
+}
