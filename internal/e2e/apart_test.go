@@ -12,7 +12,7 @@ import (
 	"heptapod-paas-runner/internal/fleet"
 )
 
-// apart lets the calls to a provisioner that a step hands out at one instant begin at
+// apart lets the calls to a provisioner that a step hands out at one instant begin and end at
 // instants of their own: two instances that are looked for by their keys make the same
 // request, and whose goroutine comes first must not matter.
 type apart struct {
@@ -25,37 +25,37 @@ func (p apart) Unwrap() cloud.Provisioner { return p.Provisioner }
 
 // Create implements cloud.Provisioner.
 func (p apart) Create(ctx context.Context, spec cloud.Spec) (cloud.Sighting, error) {
-	p.wire.pause("create " + spec.Key)
+	defer p.wire.ended(p.wire.pause("create " + spec.Key))
 	return p.Provisioner.Create(ctx, spec)
 }
 
 // Start implements cloud.Provisioner.
 func (p apart) Start(ctx context.Context, ref cloud.Ref, files []fleet.File) error {
-	p.wire.pause("start " + ref.Key + string(ref.Handle))
+	defer p.wire.ended(p.wire.pause("start " + ref.Key + string(ref.Handle)))
 	return p.Provisioner.Start(ctx, ref, files)
 }
 
 // List implements cloud.Provisioner.
 func (p apart) List(ctx context.Context, tenant cloud.Tenant, owner fleet.Owner) ([]cloud.Sighting, error) {
-	p.wire.pause("list " + tenant.ID + string(owner))
+	defer p.wire.ended(p.wire.pause("list " + tenant.ID + string(owner)))
 	return p.Provisioner.List(ctx, tenant, owner)
 }
 
 // Inspect implements cloud.Provisioner.
 func (p apart) Inspect(ctx context.Context, ref cloud.Ref) (cloud.Sighting, error) {
-	p.wire.pause("inspect " + ref.Key + string(ref.Handle))
+	defer p.wire.ended(p.wire.pause("inspect " + ref.Key + string(ref.Handle)))
 	return p.Provisioner.Inspect(ctx, ref)
 }
 
 // Destroy implements cloud.Provisioner.
 func (p apart) Destroy(ctx context.Context, ref cloud.Ref) error {
-	p.wire.pause("destroy " + ref.Key + string(ref.Handle))
+	defer p.wire.ended(p.wire.pause("destroy " + ref.Key + string(ref.Handle)))
 	return p.Provisioner.Destroy(ctx, ref)
 }
 
 // Recover implements cloud.Provisioner.
 func (p apart) Recover(ctx context.Context, ref cloud.Ref) ([]fleet.File, error) {
-	p.wire.pause("recover " + ref.Key + string(ref.Handle))
+	defer p.wire.ended(p.wire.pause("recover " + ref.Key + string(ref.Handle)))
 	return p.Provisioner.Recover(ctx, ref)
 }
 

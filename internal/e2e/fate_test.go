@@ -85,23 +85,41 @@ type wire struct {
 	book    *book
 	seed    uint64
 	who     string // whose calls these are
+	calls   *counter
 	next    http.RoundTripper
-
-	mu    sync.Mutex
-	calls map[string]int
 }
 
-// pause puts the beginning and the end of a call at instants of their own: the goroutine
-// that owns the state goes on at the instant at which it hands a call out.
+// counter numbers the calls of a life. A reload makes a runner anew while calls of the old one
+// are under way: they have numbers of their own.
+type counter struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (c *counter) next(what string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[what]++
+	return c.seen[what]
+}
+
+// pause names a call and puts its beginning at an instant of its own: the goroutine that owns
+// the state goes on at the instant at which it hands calls out.
 func (w *wire) pause(what string) (call string) {
-	w.mu.Lock()
-	w.calls[what]++
-	call = fmt.Sprintf("%s %s %d", w.who, what, w.calls[what])
-	w.mu.Unlock()
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s", w.seed, call)
-	time.Sleep(time.Microsecond + time.Duration(h.Sum64()%uint64(time.Millisecond)))
+	call = w.who + " " + what
+	call = fmt.Sprintf("%s %d", call, w.calls.next(call))
+	w.apart(call)
 	return call
+}
+
+// ended puts a call's end at an instant of its own: one change, or one time limit, may end
+// several at once.
+func (w *wire) ended(call string) { w.apart(call + " ended") }
+
+func (w *wire) apart(what string) {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", w.seed, what)
+	time.Sleep(time.Microsecond + time.Duration(h.Sum64()%uint64(time.Millisecond)))
 }
 
 // whatIsAsked tells calls apart that one step hands out at one instant: two instances are
@@ -129,8 +147,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w.who != "clever" {
 		name += " by runner " + w.who // so that calls of two runners at one instant have an order
 	}
-	what := whatIsAsked(r)
-	call := w.pause(what)
+	call := w.pause(whatIsAsked(r))
 	w.book.calls(r)
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
@@ -148,7 +165,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil && request && r.Context().Err() != nil {
 		w.book.cut(begun)
 	}
-	w.pause(what + " answered") // one change, or one time limit, may end several calls at one instant
+	w.ended(call)
 	if err != nil {
 		w.fate.story.note("      %s fails: %v", name, err)
 		return nil, err
