@@ -31,8 +31,7 @@ func (m *Manager) overdue(ctx context.Context, j *job) {
 		return
 	}
 	if j.answered.Before(at) {
-		j.hint = true
-		return
+		return // the next look at it is soon: hurried on each step, a refusal would be asked for again at once
 	}
 	m.fail(ctx, j, reasonSystem, fmt.Sprintf(
 		"The job is past its time limit of %s by %s, and its sub-runner has not ended it: it is taken for lost. Retry the job; if it fails again, tell the operators of this runner.",
