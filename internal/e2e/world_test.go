@@ -232,11 +232,7 @@ func (w *world) beginFate(f *fate) {
 	next := w.net.Client(fmt.Sprint("life ", w.lives)).Transport()
 	count := &counter{seen: map[string]int{}}
 	calls := func(rc config.Runner) *wire {
-<<<<<<< HEAD
-		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, book: w.book, seed: w.seed, who: rc.Name, calls: map[string]int{}, next: next}
-=======
-		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, seed: w.seed, who: rc.Name, calls: count, next: next}
->>>>>>> 5816a94 (Let each call of a life end at an instant of its own)
+		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, book: w.book, seed: w.seed, who: rc.Name, calls: count, next: next}
 	}
 	clients := func(w *wire) manager.Clients {
 		return manager.Clients{Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 }, Transport: w}
