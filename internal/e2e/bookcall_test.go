@@ -27,7 +27,8 @@ func (b *book) asks(runner string) {
 		b.fault("I1: a job is asked for by a service that stops")
 	}
 	for id, n := range b.jobs {
-		unsized := n.rec.State == fleet.JobAcquired && time.Since(n.since) < 10*time.Second-slack
+		young := max(time.Since(n.since), time.Since(n.rec.AcquiredAt)) < 10*time.Second-slack // also when a life began since
+		unsized := n.rec.State == fleet.JobAcquired && young
 		waits := unsized || n.rec.State == fleet.JobWaiting && !b.held(n.rec)
 		if waits && n.rec.CancelAt.IsZero() && old(n.since) && !b.python() {
 			b.fault("I3: a job is asked for while job %d is %s", id.ID, n.rec.State)
