@@ -145,11 +145,11 @@ func drawOutage(t *rapid.T) deed {
 func drawLie(t *rapid.T) deed {
 	at, n := within(t, 5*time.Minute, "at"), rapid.IntRange(1, 3).Draw(t, "times")
 	stale := func(d time.Duration) deed {
-		return deed{at: at, name: fmt.Sprintf("stale lists: for %s", d), lenient: d > 50*time.Second, do: func(w *world) { w.watch.lies.staleLists(d) }}
+		return deed{at: at, name: fmt.Sprintf("stale lists: for %s", d), hiding: true, lenient: d > 50*time.Second, do: func(w *world) { w.watch.lies.staleLists(d) }}
 	}
 	return rapid.SampledFrom([]deed{
 		stale(20 * time.Second), stale(45 * time.Second), stale(5 * time.Minute),
-		{at: at, name: "lists take turns: old and new", do: func(w *world) { w.watch.lies.turns(40 * time.Second) }},
+		{at: at, name: "lists take turns: old and new", hiding: true, do: func(w *world) { w.watch.lies.turns(40 * time.Second) }},
 		{
 			at: at, name: "quota leaked: refused for lack of room", do: func(w *world) { w.watch.lies.noRoom(http.StatusBadRequest) },
 			until: at + time.Duration(4*n)*time.Minute, undo: func(w *world) { w.watch.lies.noRoom(0) },

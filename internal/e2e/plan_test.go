@@ -54,6 +54,8 @@ type deed struct {
 	undo  func(w *world)
 	// gentle deeds change nothing in how jobs end.
 	gentle bool
+	// hiding deeds keep what is there out of lists; after a lost ledger it can't be known.
+	hiding bool
 	// jump deeds set the wall clock, which changes what the next life reads.
 	jump bool
 	// lenient deeds make the cloud hold more of ours than we could know of.

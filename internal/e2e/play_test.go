@@ -45,7 +45,8 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		w.longOutage = slices.ContainsFunc(p.deeds, func(d deed) bool {
 			return d.until-d.at > 20*time.Minute || strings.HasPrefix(d.name, ignoreDelete) || d.name == otherOrganisation // a job's instance goes before its end is reported
 		})
-		w.lenient = slices.ContainsFunc(p.deeds, func(d deed) bool { return d.lenient })
+		forgets := slices.ContainsFunc(p.deaths, func(d death) bool { return d.forget })
+		w.lenient = slices.ContainsFunc(p.deeds, func(d deed) bool { return d.lenient || d.hiding && forgets })
 		for _, j := range p.jobs {
 			w.done.Go(func() { w.userQueues(j, w.calm) })
 		}
