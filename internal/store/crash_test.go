@@ -90,6 +90,35 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A failure that shows when the transaction ends, as that of a disk that fills up while
+// its pages are written: it is told, nothing is applied, and the next commit works.
+func TestFailureAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := openTemp(t)
+	mustCommit(t, s, Change{Meta: map[string]string{"a": "before"}})
+	run := func(statement string) {
+		t.Helper()
+		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run("PRAGMA foreign_keys = ON")
+	run("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+	run("CREATE TABLE child (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
+	run("CREATE TRIGGER orphan AFTER UPDATE ON meta BEGIN INSERT INTO child VALUES (1); END")
+	if err := s.Commit(t.Context(), Change{Name: "x", Meta: map[string]string{"a": "after"}}); err == nil {
+		t.Error("no error")
+	}
+	run("DROP TRIGGER orphan")
+	if snap, err := s.Load(t.Context()); err != nil || snap.Meta["a"] != "before" {
+		t.Errorf("applied: %v, %v", snap.Meta, err)
+	}
+	mustCommit(t, s, Change{Meta: map[string]string{"a": "at last"}})
+	if snap, err := s.Load(t.Context()); err != nil || snap.Meta["a"] != "at last" {
+		t.Errorf("the next commit: %v, %v", snap.Meta, err)
+	}
+}
+
 func limitPages(t *testing.T, s *Store, n int) {
 	t.Helper()
 	if _, err := s.db.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", n)); err != nil {
