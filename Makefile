@@ -46,7 +46,7 @@ demo: build
 test:
 	@./.ci/need bash git gcc npm dockerd:docker.io iptables ip:iproute2 busybox:busybox-static
 	@./.ci/need dpkg-deb:dpkg gzip lintian /lib/systemd/systemd:systemd unshare:util-linux adduser curl man:man-db zsh fish /etc/ssl/certs/ca-certificates.crt:ca-certificates
-	$(GO) test -race -shuffle=on -timeout 25m ./...
+	$(GO) test -race -shuffle=on -timeout 60m ./...
 
 # Random plans with faults and crashes in simulated time, each from its seed. SIM_BREAK
 # switches on one of the mistakes that `go run ./internal/e2e/broken -list` tells of.
