@@ -154,11 +154,11 @@ func stopped(t *testing.T, w *place) {
 
 func canceled(t *testing.T, w *place) {
 	at := w.newStop(t)
-	i := w.boot(t, trivial("echo something to say", at.line(), "sleep 1000"), wish{})
+	// What it writes is answered with the news of its cancel.
+	i := w.boot(t, trivial("echo something to say", at.line(), "while :; do echo one more line; sleep 1; done"), wish{})
 	at.wait(t, i)
 	at.release()
 	w.gitlab.Cancel(i.job)
-	i.Exec(t, i.container(t, "build"), "sh", "-c", "echo one more line > /proc/1/fd/1") // the answer to it tells of the cancel
 	if j := i.end(t); j.Status != "canceled" {
 		t.Errorf("the job is %s:\n%s", j.Status, j.Trace)
 	}
