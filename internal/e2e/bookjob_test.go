@@ -77,7 +77,9 @@ func (b *book) checkNewJob(rec fleet.Job) {
 		}
 	}
 	i := b.w.runner(rec.Owner)
-	if rec.State != fleet.JobAcquired || i < 0 || b.w.reloaded.Load() {
+	// An open request reserves nothing, and what it brings may meet a job that was adopted
+	// meanwhile, after a lost ledger: that waits then.
+	if rec.State != fleet.JobAcquired || i < 0 || b.w.reloaded.Load() || b.w.forgot {
 		return
 	}
 	if limit := b.w.cfg.Runners[i].Limit; limit > 0 && mine > limit {

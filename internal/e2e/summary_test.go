@@ -37,7 +37,7 @@ func (s *summary) follow(t *testing.T, shard string) {
 		return
 	}
 	cmd := exec.Command(self, "-test.run=^TestSimulate$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=400")
+	cmd.Env = append(os.Environ(), shardVariable+"="+shard, "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=2GiB")
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() && os.Getenv("TMPDIR") == "" {
 		cmd.Env = append(cmd.Env, "TMPDIR=/dev/shm") // ledgers are synced to it thousands of times a minute
 	}
