@@ -124,7 +124,7 @@ type life struct {
 // memory gives a world a folder of its own in memory, where there is one: ledgers are synced
 // thousands of times, and no disk is what these tests are about.
 func memory(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "e2e-")
+	dir, err := os.MkdirTemp("/dev/shm", "e2e-") //nolint:usetesting // TempDir is on a disk, as a rule
 	if err != nil {
 		return t.TempDir()
 	}
