@@ -25,6 +25,7 @@ import (
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/gitpush"
 	"heptapod-paas-runner/internal/manager"
 	"heptapod-paas-runner/internal/pystate"
 	"heptapod-paas-runner/internal/secret"
@@ -96,6 +97,7 @@ type world struct {
 	plainTokens bool     // each organisation has the one token that the worlds of plans give it
 	traceLost   sync.Map // jobs whose trace the coordinator lost a part of
 	around      func(cloud.Provisioner) cloud.Provisioner
+	packs       gitpush.Cache
 }
 
 // powerCut is one end of a life.
@@ -246,8 +248,8 @@ func (w *world) beginFate(f *fate) {
 	calls := func(rc config.Runner) *wire {
 		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, book: w.book, seed: w.seed, who: rc.Name, calls: count, next: next}
 	}
-	clients := func(w *wire) manager.Clients {
-		return manager.Clients{Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 }, Transport: w}
+	clients := func(wire *wire) manager.Clients {
+		return manager.Clients{Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 }, Transport: wire, Packs: &w.packs}
 	}
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
 	w.lifeMu.Lock()

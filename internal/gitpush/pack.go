@@ -23,9 +23,27 @@ const (
 // rest of the push. Only executables are kept, never a job's own files. The zero
 // value is ready; it may be used concurrently.
 type Cache struct {
-	mu    sync.Mutex
-	packs map[plumbing.Hash]*packed
-	order []plumbing.Hash // oldest first
+	mu       sync.Mutex
+	packs    map[plumbing.Hash]*packed
+	order    []plumbing.Hash // oldest first
+	squeezes sync.Pool       // of *zlib.Writer: a megabyte each, and a push needs one for milliseconds
+}
+
+// squeeze lends a compressor; giveBack takes it. A nil cache makes one each time.
+func (c *Cache) squeeze() *zlib.Writer {
+	if c != nil {
+		if w, ok := c.squeezes.Get().(*zlib.Writer); ok {
+			return w
+		}
+	}
+	return zlib.NewWriter(io.Discard)
+}
+
+func (c *Cache) giveBack(w *zlib.Writer) {
+	if c != nil {
+		w.Reset(io.Discard) // it holds nothing of what it compressed for somebody
+		c.squeezes.Put(w)
+	}
 }
 
 type packed struct {
@@ -82,7 +100,8 @@ func writePack(objects []object, cache *Cache) io.ReadCloser {
 	sum := sha1.New()
 	sum.Write(head)
 	parts := []io.Reader{bytes.NewReader(head)}
-	squeeze := zlib.NewWriter(io.Discard)
+	squeeze := cache.squeeze()
+	defer cache.giveBack(squeeze)
 	for _, o := range objects {
 		for _, part := range [][]byte{objectHeader(o.kind, len(o.data)), cache.compressed(o, squeeze)} {
 			sum.Write(part)
