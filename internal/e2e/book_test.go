@@ -26,11 +26,11 @@ type book struct {
 	mu        sync.Mutex
 	jobs      map[fleet.JobID]noted[fleet.Job]
 	instances map[string]noted[fleet.Instance]
-	begun     time.Time // of the present life
-	drained   time.Time // when it was told to stop; zero = not yet
-	failed    time.Time // since then commits fail; zero = they work
-	failures  int       // of commits, in the present life
-	blown     bool      // the fuse is, as far as the ledger was told
+	begun     time.Time       // of the present life
+	drained   time.Time       // when it was told to stop; zero = not yet
+	failed    time.Time       // since then commits fail; zero = they work
+	failures  int             // of commits, in the present life
+	blown     map[string]bool // the fuse is, as far as the ledger was told: of an organisation, or "" of all
 	passed    []time.Time
 	launched  time.Time            // the last launch
 	unknown   map[string]time.Time // since when the answer to an instance's creation is not known
@@ -53,6 +53,7 @@ func newBook(w *world) *book {
 	return &book{
 		w: w, unknown: map[string]time.Time{}, canceling: map[fleet.JobID]time.Time{},
 		cared: map[fleet.JobID]bool{}, lists: map[string][]time.Time{}, reads: map[string]time.Time{},
+		blown: map[string]bool{},
 	}
 }
 
@@ -118,7 +119,7 @@ func (b *book) knows(key string) bool {
 func (b *book) lost() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.forgot, b.blown, b.passed = true, false, nil
+	b.forgot, b.blown, b.passed = true, map[string]bool{}, nil
 }
 
 // shifts notes that the clock is set between two lives.
@@ -175,11 +176,13 @@ func (b *book) committed(change store.Change, err error) {
 		b.instances[rec.Key] = noted[fleet.Instance]{rec, since}
 	}
 	b.checkLaunch(change)
-	if why, ok := change.Meta["fuse"]; ok {
-		b.blown = why != ""
-		if !b.blown {
-			b.passed = nil
+	for key, why := range change.Meta {
+		if tenant, ok := strings.CutPrefix(key+" ", "fuse "); ok {
+			b.blown[strings.TrimSuffix(tenant, " ")] = why != ""
 		}
+	}
+	if change.Name == "release fuse" {
+		b.passed = nil
 	}
 }
 

@@ -102,7 +102,7 @@ func (b *book) checkTakenOver(rec fleet.Instance) {
 			b.fault("I4: %s is in no record and destroyed after %d lists within %s", rec.Key, n, apart)
 		}
 	}
-	if b.blown {
+	if b.blown[""] || b.blown[rec.Tenant] {
 		b.fault("I4: %s is in no record and destroyed though the fuse is blown", rec.Key)
 	}
 	recent := slices.DeleteFunc(slices.Clone(b.passed), func(at time.Time) bool { return now.Sub(at) >= 10*time.Minute })

@@ -165,6 +165,51 @@ func TestTenantGoesAway(t *testing.T) {
 	}, func(w *world) { w.noTokens() })
 }
 
+// A tenant that puts things under our keys into its own organisation stops the destruction
+// of what is unrecorded there, and nobody else's (I8).
+func TestFuseOfOneTenant(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.queue(job("one/project", nil), "success")
+		w.queue(job("two/project", nil), "success")
+		w.begin("")
+		time.Sleep(5 * time.Minute) // both have ended: what is planted weighs too
+		owner := w.cfg.Runners[0].Owner
+		plant := func(organisation string, id int64) {
+			if _, err := w.clever.AddForeign(organisation, owner.Key(id)); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		for id := range int64(7) {
+			plant("orga_one", 500+id)
+		}
+		time.Sleep(15 * time.Minute)
+		plant("orga_two", 600)
+		time.Sleep(10 * time.Minute)
+		left := map[string]int{}
+		for _, app := range w.clever.Applications() {
+			if app.State != "deleted" {
+				left[app.Organisation]++
+			}
+		}
+		if left["orga_one"] != 2 || left["orga_two"] != 0 {
+			w.t.Errorf("unrecorded instances are left: %v; want the two above the allowance, where the fuse is blown", left)
+		}
+		if s := w.life.manager.Status(); !strings.HasPrefix(s.Fuse, "in orga_one only: too many") || strings.Contains(s.Fuse, "orga_two") {
+			w.t.Errorf("the fuse says %q", s.Fuse)
+		}
+		w.end()
+		w.begin("")
+		time.Sleep(5 * time.Minute)
+		if s := w.life.manager.Status(); !strings.HasPrefix(s.Fuse, "in orga_one only: too many") {
+			w.t.Errorf("after a restart the fuse says %q", s.Fuse)
+		}
+		if err := w.life.manager.ReleaseFuse(); err != nil {
+			w.t.Error(err)
+		}
+	}, nil)
+}
+
 // The ledger is lost: the tenants are found again by their groups' attributes.
 func TestLedgerOfManyTenantsIsLost(t *testing.T) {
 	run(t, func(w *world) {

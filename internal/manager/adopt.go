@@ -93,7 +93,7 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 	if m.machines[x.seen.Key] != nil {
 		return // another one with this key goes first; this one is its twin then
 	}
-	if fused && !m.fuse.allow(ctx, m, len(m.machines)+len(m.unrecorded)) {
+	if fused && !m.fuse.allow(ctx, m, x.tenant, len(m.machines)+len(m.unrecorded)) {
 		return
 	}
 	now := stamp()

@@ -51,7 +51,7 @@ func (m *Manager) Audit() (Audit, error) {
 }
 
 func (m *Manager) audit() Audit {
-	out := Audit{At: time.Now().UTC(), Fuse: m.fuse.blown}
+	out := Audit{At: time.Now().UTC(), Fuse: m.fuse.text()}
 	shown, told := map[string]cloud.Sighting{}, map[string]bool{}
 	proven := true
 	for _, r := range m.runners {
@@ -142,7 +142,7 @@ func (m *Manager) unrecordedEntry(r *runner, p *purse, s cloud.Sighting) AuditEn
 		e.Verdict, e.Explained = "gone since the cloud was listed", true
 	case x.unreadable && s.Life == cloud.LifeAlive:
 		e.Job, e.Verdict = id, "ours by its key, alive, and its files can't be read back: left alone until its task ends"
-	case m.fuse.blown != "":
+	case m.fuse.stops(p.tenant.ID) != "":
 		e.Job, e.Verdict = id, "ours by its key and in no record; the fuse keeps it from being destroyed"
 	default:
 		e.Job, e.Verdict = id, "ours by its key and in no record: being looked at"
@@ -154,12 +154,12 @@ func (m *Manager) unrecordedEntry(r *runner, p *purse, s cloud.Sighting) AuditEn
 func (m *Manager) ReleaseFuse() error {
 	err := error(nil)
 	if !m.ask(func() {
-		if !m.commit(context.Background(), store.Change{Name: "release fuse", Meta: map[string]string{fuseKey: "", fuseRecentKey: ""}}) {
+		if !m.commit(context.Background(), store.Change{Name: "release fuse", Meta: m.fuse.whole()}) {
 			err = errors.New("the ledger can't be written")
 			return
 		}
-		if m.fuse.blown != "" {
-			m.log.Info("fuse released", "err", m.fuse.blown)
+		if why := m.fuse.text(); why != "" {
+			m.log.Info("fuse released", "err", why)
 		}
 		m.fuse = fuse{released: time.Now()}
 	}) {

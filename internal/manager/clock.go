@@ -83,6 +83,6 @@ func (c *clock) jumped() time.Duration {
 // believed then (I4).
 func (m *Manager) watchClock(ctx context.Context) {
 	if by := m.clock.jumped(); by != 0 {
-		m.fuse.blow(ctx, m, "the wall clock jumped by "+by.Round(time.Second).String())
+		m.fuse.blow(ctx, m, everywhere, "the wall clock jumped by "+by.Round(time.Second).String())
 	}
 }

@@ -69,7 +69,7 @@ func (m *Manager) snapshot() Status {
 		Version: m.deps.Version, StartedAt: m.started.UTC(), At: time.Now().UTC(),
 		Weight: u.Weight, Quota: quota, OpenJobs: u.Jobs, Concurrent: m.cfg.Concurrent,
 		Provisioning: u.Provisioning, MaxAtOnce: m.cfg.MaxProvisioning,
-		Closed: map[string]int{}, LostGrants: m.lostGrants, Fuse: m.fuse.blown,
+		Closed: map[string]int{}, LostGrants: m.lostGrants, Fuse: m.fuse.text(),
 	}
 	maps.Copy(s.Closed, m.counts)
 	if !known {

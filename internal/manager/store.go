@@ -92,12 +92,9 @@ func (m *Manager) repair(ctx context.Context) bool {
 		return false
 	}
 	m.nextRepair = time.Now().Add(m.jitter(repairEvery))
-	err := m.deps.Ledger.Commit(context.WithoutCancel(ctx), store.Change{
-		Name: "repair", Meta: map[string]string{
-			"repaired_at": time.Now().UTC().Format(time.RFC3339),
-			fuseKey:       m.fuse.blown, // it may have blown meanwhile
-		},
-	})
+	meta := m.fuse.meta() // it may have blown meanwhile
+	meta["repaired_at"] = time.Now().UTC().Format(time.RFC3339)
+	err := m.deps.Ledger.Commit(context.WithoutCancel(ctx), store.Change{Name: "repair", Meta: meta})
 	if err != nil {
 		return false
 	}

@@ -119,13 +119,15 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 	}
 }
 
-// watchAccount blows the fuse when a list is that of another account than the one that
+// watchAccount blows the fuse of both accounts when a list is that of another one than
 // instances of the same runner and group are recorded in: somebody changed whom it acts
-// for, and what the list shows may be somebody else's.
+// for, and what the lists show may be somebody else's.
 func (m *Manager) watchAccount(ctx context.Context, r *runner, p *purse) {
 	for _, vm := range m.machineList() {
 		if vm.runner == r && vm.rec.Namespace == p.group && vm.rec.Tenant != "" && vm.rec.Tenant != p.tenant.ID {
-			m.fuse.blow(ctx, m, "runner "+r.cfg.Name+" acts for "+p.tenant.ID+" now, and has instances that are recorded in "+vm.rec.Tenant)
+			why := "runner " + r.cfg.Name + " acts for " + p.tenant.ID + " now, and has instances that are recorded in " + vm.rec.Tenant
+			m.fuse.blow(ctx, m, p.tenant.ID, why)
+			m.fuse.blow(ctx, m, vm.rec.Tenant, why)
 			return
 		}
 	}
@@ -180,7 +182,7 @@ func (m *Manager) notShown(ctx context.Context, r *runner, p *purse, begun time.
 		}
 	}
 	if lost >= emptySuspicious && len(shown) == 0 && (m.fuse.released.IsZero() || time.Since(m.fuse.released) > fuseWindow) {
-		m.fuse.blow(ctx, m, "the cloud shows none of our instances, the ledger several")
+		m.fuse.blow(ctx, m, p.tenant.ID, "the cloud shows none of our instances, the ledger several")
 		return
 	}
 	for _, vm := range m.machineList() {

@@ -57,23 +57,57 @@ func TestFuse(t *testing.T) {
 		for inventory, want := range map[int]int{0: 5, 20: 5, 40: 10} {
 			m, f := bare(), fuse{}
 			n := 0
-			for f.allow(t.Context(), m, inventory) {
+			for f.allow(t.Context(), m, "orga_one", inventory) {
 				n++
 			}
 			if n != want {
 				t.Errorf("inventory %d: %d destructions allowed, want %d", inventory, n, want)
 			}
 			time.Sleep(fuseWindow)
-			if f.allow(t.Context(), m, inventory) || f.blown == "" {
+			if f.allow(t.Context(), m, "orga_one", inventory) || f.text() == "" {
 				t.Error("the fuse does not latch")
 			}
 		}
 		m, slow := bare(), fuse{}
 		for range 20 {
-			if !slow.allow(t.Context(), m, 0) {
+			if !slow.allow(t.Context(), m, "orga_one", 0) {
 				t.Fatal("one destruction every three minutes blows the fuse")
 			}
 			time.Sleep(3 * time.Minute)
+		}
+	})
+}
+
+// One organisation's fuse is its own: what it used up alone makes others wait, what several
+// used up stops all. The ledger keeps which it was, and a release mends all of them.
+func TestFuseOfOrganisations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, f := bare(), fuse{}
+		use := func(tenant string) bool { return f.allow(t.Context(), m, tenant, 0) }
+		for range fuseLeast {
+			use("a")
+		}
+		if use("b") || f.text() != "" {
+			t.Errorf("b meets what a used up: %q", f.text())
+		}
+		if use("a") || f.stops("a") == "" || f.stops("b") != "" {
+			t.Errorf("a wants a sixth: %q", f.text())
+		}
+		time.Sleep(fuseWindow)
+		for range fuseLeast - 1 {
+			use("b")
+		}
+		if !use("c/ d") || use("b") || f.stops("e") == "" {
+			t.Errorf("two used it up: %q", f.text())
+		}
+		var next fuse
+		next.load(map[string]string{fuseRecentKey: joinPassages(f.recent), fuseKey: f.meta()[fuseKey], fuseKey + " a": f.meta()[fuseKey+" a"]})
+		if next.text() != f.text() || next.recent[fuseLeast-1].tenant != "c/ d" {
+			t.Errorf("the next life reads %q, %v", next.text(), next.recent)
+		}
+		next = fuse{}
+		if next.load(f.whole()); next.text() != "" || len(next.recent) != 0 {
+			t.Errorf("released, the next life reads %+v", next)
 		}
 	})
 }
@@ -103,8 +137,8 @@ func TestClockJumps(t *testing.T) {
 		m.clock = newClock(func() time.Time { return time.Now().Add(by) })
 		m.watchClock(t.Context())
 		by += time.Hour
-		if m.watchClock(t.Context()); m.fuse.blown != "the wall clock jumped by 1h0m0s" {
-			t.Errorf("the fuse says %q", m.fuse.blown)
+		if m.watchClock(t.Context()); m.fuse.stops("orga_one") != "the wall clock jumped by 1h0m0s" {
+			t.Errorf("the fuse says %q", m.fuse.text())
 		}
 	})
 }
@@ -124,9 +158,9 @@ func TestLimitsAreMeasured(t *testing.T) {
 	j, vm := snap.Jobs[0], snap.Instances[0]
 	made := (&stranger{runner: &runner{prov: nowhere{}}, seen: cloud.Sighting{CreatedAt: read(time.Minute)}}).instance(fleet.InstanceDeleting)
 	var f fuse
-	f.load(map[string]string{fuseRecentKey: joinTimes([]time.Time{now})})
+	f.load(map[string]string{fuseRecentKey: joinPassages([]passage{{now, "orga_one"}})})
 	for what, got := range map[string]time.Time{
-		"stamp": stamp(), "acquired": j.AcquiredAt, "canceled": j.CancelAt, "started": vm.StartedAt, "made": made.CreatedAt, "allowed": f.recent[0],
+		"stamp": stamp(), "acquired": j.AcquiredAt, "canceled": j.CancelAt, "started": vm.StartedAt, "made": made.CreatedAt, "allowed": f.recent[0].at,
 	} {
 		if !strings.Contains(got.String(), " m=") {
 			t.Errorf("%s: %s goes by the wall clock", what, got)
@@ -212,10 +246,10 @@ func TestFuseIsSavedLater(t *testing.T) {
 		kept := &keeper{full: true}
 		m := bare()
 		m.deps.Ledger = kept
-		m.fuse.blow(t.Context(), m, "for this test")
+		m.fuse.blow(t.Context(), m, "orga_one", "for this test")
 		kept.full = false
 		time.Sleep(time.Minute)
-		if !m.repair(t.Context()) || kept.meta[fuseKey] != "for this test" {
+		if !m.repair(t.Context()) || kept.meta["fuse orga_one"] != "for this test" {
 			t.Errorf("the ledger holds %q", kept.meta)
 		}
 	})
