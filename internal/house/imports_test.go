@@ -65,6 +65,7 @@ var rules = []rule{
 	{"internal/manual", nil, "writes down a command line, whatever it does"},
 	{"internal/notify", nil, "a datagram to the service manager, whatever the service is"},
 	{"internal/engine", nil, "starts Docker Engines for tests of any room"},
+	{"internal/tlstest", nil, "bad servers for the tests of any client"},
 	{"packaging", nil, "tests only"},
 	{"packaging/image", nil, "makes a file of files, whatever is in them"},
 	{"internal/house", nil, "tests only"},
@@ -73,7 +74,7 @@ var rules = []rule{
 }
 
 // testOnly are rooms that only tests may import.
-var testOnly = []string{"internal/e2e", "internal/engine", "internal/house", "internal/cloud/cloudtest", "internal/sim/clever/spectest"}
+var testOnly = []string{"internal/e2e", "internal/engine", "internal/house", "internal/cloud/cloudtest", "internal/tlstest", "internal/sim/clever/spectest"}
 
 // pure are packages that must not reach the world, and what they may therefore not import.
 var pure = map[string][]string{

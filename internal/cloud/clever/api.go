@@ -5,6 +5,7 @@ package clever
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,8 +135,12 @@ type lostError struct{ error }
 func (e *lostError) Unwrap() error        { return e.error }
 func (e *lostError) Is(target error) bool { return target == fleet.ErrUnreachable }
 
-// classOfTransport: when there was never a connection, nothing was done.
+// classOfTransport: when there was never a connection, or it was not proven to lead to
+// the platform, nothing was done.
 func classOfTransport(r request, err error) fleet.Class {
+	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
+		return fleet.Transient
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return fleet.Transient
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -56,6 +57,15 @@ func (e *refusedError) Is(target error) bool {
 	return target == fleet.ErrUnreachable && (e.Status >= 500 || e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout)
 }
 
+// redirectAdvice names the host only: the rest may hold anything.
+func redirectAdvice(location string) string {
+	to, err := url.Parse(location)
+	if err != nil || to.Host == "" {
+		return "a redirect, which is not followed: fix `cc_api_url`"
+	}
+	return fmt.Sprintf("redirected to %s://%s, which is not followed: fix `cc_api_url`", to.Scheme, plain(to.Host, nil))
+}
+
 // hasID tells whether err is a refusal with Clever Cloud's own error id.
 func hasID(err error, status, id int) bool {
 	e, ok := errors.AsType[*refusedError](err)
@@ -76,6 +86,9 @@ func refusal(r request, res *http.Response) error {
 		err = fmt.Errorf("%w: %w", fleet.ErrNotFound, e)
 	case own && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
 		err = fmt.Errorf("%w: %w", fleet.ErrUnauthorized, e)
+	}
+	if res.StatusCode/100 == 3 {
+		e.Message = redirectAdvice(res.Header.Get("Location"))
 	}
 	if own && e.Message != "" {
 		failed.UserText = "Clever Cloud says: " + e.Message

@@ -112,6 +112,9 @@ func soFar(pulled, unpacked map[string]jsonstream.Progress) string {
 
 // pullFailed tells what trying again can't help: nothing was made in either case.
 func (p *Provisioner) pullFailed(err error) error {
+	if untrusted(err) != "" {
+		return err // the engine was not even asked, and it is not the image's fault
+	}
 	text := strings.ToLower(err.Error())
 	for _, sign := range []string{"manifest unknown", "not found", "denied", "unauthorized", "authentication required", "no basic auth credentials", "invalid reference"} {
 		if strings.Contains(text, sign) {
