@@ -49,7 +49,7 @@ func drawDeed(t *rapid.T) deed {
 	return rapid.OneOf(
 		rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap),
 		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate),
-		rapid.Custom(drawOperator), rapid.Custom(drawJump), rapid.Custom(drawRepeats),
+		rapid.Custom(drawOperator), rapid.Custom(drawJump), rapid.Custom(drawRepeats), rapid.Custom(drawFreeze),
 	).Draw(t, "deed")
 }
 

@@ -67,6 +67,12 @@ func (f *fate) Point(name string) error {
 	return errPower
 }
 
+func (f *fate) alive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.dead
+}
+
 // cutSoon lets the power be cut at the n-th point from now on; 0 = not at all.
 func (f *fate) cutSoon(n int) {
 	f.mu.Lock()
@@ -82,6 +88,7 @@ type wire struct {
 	fate    *fate
 	granted func()
 	refuse  *atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
+	thaw    func()       // waits while the service is frozen
 	book    *book
 	seed    uint64
 	who     string // whose calls these are
@@ -108,13 +115,17 @@ func (c *counter) next(what string) int {
 func (w *wire) pause(what string) (call string) {
 	call = w.who + " " + what
 	call = fmt.Sprintf("%s %d", call, w.calls.next(call))
+	w.thaw()
 	w.apart(call)
 	return call
 }
 
 // ended puts a call's end at an instant of its own: one change, or one time limit, may end
 // several at once.
-func (w *wire) ended(call string) { w.apart(call + " ended") }
+func (w *wire) ended(call string) {
+	w.thaw()
+	w.apart(call + " ended")
+}
 
 func (w *wire) apart(what string) {
 	h := fnv.New64a()

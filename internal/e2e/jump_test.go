@@ -65,7 +65,10 @@ func (w *world) jump(by time.Duration) {
 }
 
 // wall is the wall clock of the service.
-func (w *world) wall() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
+func (w *world) wall() time.Time {
+	w.thaw()
+	return time.Now().Add(time.Duration(w.skew.Load()))
+}
 
 // settleJumps moves the times that were recorded before the clock was set, before the next
 // life reads them. A life that ended before it had written down that the clock jumped leaves

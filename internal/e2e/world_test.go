@@ -83,8 +83,9 @@ type world struct {
 	refuse      atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
 	full        atomic.Bool // the ledger's disk has no space left
 	repeats     repeats
-	calm        bool // nothing is in the way but crashes
-	longOutage  bool // a coordinator could not be reached for so long that it gives jobs up
+	frozen      atomic.Pointer[time.Time] // the service does nothing until then
+	calm        bool                      // nothing is in the way but crashes
+	longOutage  bool                      // a coordinator could not be reached for so long that it gives jobs up
 	cuts        []powerCut
 	endings     []time.Time // of lives
 	grants      []time.Time // when answers that grant a job arrived
@@ -228,6 +229,7 @@ func (w *world) begin(target string) { w.beginFate(&fate{target: target}) }
 // beginFate starts a life of the service with that fate.
 func (w *world) beginFate(f *fate) {
 	w.lives++
+	w.frozen.Store(nil) // that was the process before
 	w.story.point(fmt.Sprintf("-- life %d", w.lives))
 	ctx, cancel := context.WithCancel(context.Background())
 	f.seen, f.fresh, f.story, f.kill, f.full = map[string]int{}, map[string]bool{}, w.story, cancel, &w.full
@@ -246,7 +248,7 @@ func (w *world) beginFate(f *fate) {
 	next := w.net.Client(fmt.Sprint("life ", w.lives)).Transport()
 	count := &counter{seen: map[string]int{}}
 	calls := func(rc config.Runner) *wire {
-		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, book: w.book, seed: w.seed, who: rc.Name, calls: count, next: next}
+		return &wire{fate: l.fate, granted: w.granted, refuse: &w.refuse, thaw: w.thaw, book: w.book, seed: w.seed, who: rc.Name, calls: count, next: next}
 	}
 	clients := func(wire *wire) manager.Clients {
 		return manager.Clients{Version: "test", SystemID: "r_0123456789ab", Jitter: func() float64 { return 0.5 }, Transport: wire, Packs: &w.packs}
@@ -289,6 +291,9 @@ func (w *world) beginFate(f *fate) {
 
 // end waits for a life that was cut or stops one that was not.
 func (w *world) end() {
+	if w.life.fate.alive() {
+		w.thaw() // a signal waits for that
+	}
 	w.book.stops()
 	w.endings = append(w.endings, time.Now())
 	w.life.cancel()

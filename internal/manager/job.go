@@ -168,8 +168,8 @@ func (m *Manager) starting(ctx context.Context, j *job) {
 	if !j.vm.rec.StartedAt.IsZero() {
 		begun = j.vm.rec.StartedAt
 	}
-	if !j.looked && begun.Before(m.started) {
-		begun = m.started // what was written while nobody looked has to be seen first
+	if !j.looked && begun.Before(m.attended) {
+		begun = m.attended // what was written while nobody looked has to be seen first
 	}
 	if since := time.Since(begun); since > limit && !j.trace.busy && !j.vm.busy {
 		what := "its sub-runner has written nothing"

@@ -23,7 +23,7 @@ const surveyLimit = 2 * time.Minute
 // surveyed tells whether what exists in the clouds is known: after a lost ledger it
 // counts against the quota before anything is launched.
 func (m *Manager) surveyed() bool {
-	if time.Since(m.started) > surveyLimit {
+	if time.Since(m.attended) > surveyLimit {
 		return true
 	}
 	for _, r := range m.runners {

@@ -75,6 +75,8 @@ type Manager struct {
 	clock        *clock
 
 	stepAt      time.Time // when the present step began
+	dueAt       time.Time // when the next one has to begin, at the latest
+	attended    time.Time // since then somebody looks after jobs without a gap
 	lastLaunch  time.Time
 	brokenSince time.Time // commits fail since; zero = they work
 	nextRepair  time.Time
@@ -117,6 +119,7 @@ func New(cfg *config.Config, deps Deps) (*Manager, error) {
 func (m *Manager) Run(ctx context.Context) error {
 	defer close(m.stopped)
 	m.started = time.Now()
+	m.attended = m.started
 	if err := m.load(ctx); err != nil {
 		return err
 	}
@@ -133,7 +136,8 @@ func (m *Manager) loop(ctx, work context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil && !m.polledEnough() {
 		m.step(work)
-		timer.Reset(max(0, time.Until(m.nextWake())))
+		m.dueAt = m.nextWake()
+		timer.Reset(max(0, time.Until(m.dueAt)))
 		select {
 		case <-ctx.Done():
 		case ev := <-m.events:
@@ -149,6 +153,7 @@ func (m *Manager) step(ctx context.Context) {
 	m.stepAt = time.Now()
 	m.endLost(ctx)
 	m.watchClock(ctx)
+	m.watchGap()
 	if !m.repair(ctx) || !m.recordRunners(ctx) {
 		return
 	}

@@ -39,10 +39,10 @@ func (m *Manager) overdue(ctx context.Context, j *job) {
 }
 
 // longParked tells whether a job waits for longer than it may. The time during which
-// nobody looked after it, since the service was down, is not all of that: it gets the
+// nobody looked after it, since the service was down or stopped, is not all of that: it gets the
 // chance to go on.
 func (m *Manager) longParked(j *job) bool {
-	return time.Since(j.since) > m.cfg.MaxParked && time.Since(m.started) > min(m.cfg.MaxParked, startChance)
+	return time.Since(j.since) > m.cfg.MaxParked && time.Since(m.attended) > min(m.cfg.MaxParked, startChance)
 }
 
 // startChance is how long after a start no job is given up for having waited too long:

@@ -117,8 +117,8 @@ func (r *runner) launchLimit() time.Duration {
 // there, nobody made it; and where it tells how far it is, it is not stuck.
 func (m *Manager) launchBy(j *job) time.Time {
 	from := j.rec.LaunchingAt
-	if from.Before(m.started) {
-		from = m.started
+	if from.Before(m.attended) {
+		from = m.attended
 	}
 	if j.vm != nil && from.Before(j.vm.toldAt) {
 		from = j.vm.toldAt

@@ -60,8 +60,8 @@ func (m *Manager) nextWake() time.Time {
 	for _, j := range m.jobs {
 		m.jobWake(&w, j)
 	}
-	w.add(m.started.Add(surveyLimit + time.Millisecond))
-	w.add(m.started.Add(startChance + time.Millisecond))
+	w.add(m.attended.Add(surveyLimit + time.Millisecond))
+	w.add(m.attended.Add(startChance + time.Millisecond))
 	if m.cfg.MinBetweenLaunches > 0 {
 		w.add(m.lastLaunch.Add(m.cfg.MinBetweenLaunches))
 	}
@@ -88,7 +88,7 @@ func (m *Manager) jobWake(w *waker, j *job) {
 			w.add(j.vm.rec.StartedAt.Add(watch))
 		}
 		w.add(j.rec.StartingAt.Add(watch))
-		w.add(m.started.Add(watch))
+		w.add(m.attended.Add(watch))
 	case fleet.JobFailing:
 		w.add(j.goesNext)
 	case fleet.JobRunning:
