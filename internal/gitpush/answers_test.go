@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"unicode"
 
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/secret"
@@ -30,8 +31,8 @@ func (g gitSays) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// FuzzPktLines: whatever lines a server sends, there is an end, no error shows the password,
-// and a push succeeds only by the report that says so.
+// FuzzPktLines: whatever lines a server sends, there is an end, no error shows the password
+// or drives a terminal, and a push succeeds only by the report that says so.
 func FuzzPktLines(f *testing.F) {
 	const hash = "0123456789012345678901234567890123456789"
 	for _, refs := range []string{
@@ -40,8 +41,10 @@ func FuzzPktLines(f *testing.F) {
 	} {
 		f.Add(refs, "000eunpack ok\n0019ok refs/heads/master\n0000")
 		f.Add(refs, "0030ng refs/heads/master SECRET-password\x1b[31m\n0000")
+		f.Add(refs, "0030ng refs/heads/master SECRET-passwor\xe4\x1b[31m\n0000")
 		f.Add(refs, "PACK\x00\x00\x00\x02\x00\x00\x00\x00")
 	}
+	f.Add("001f#`service=git-receive-pack\n00000053"+strings.Repeat("0", 40)+" capabilities^{}\x00report-status side00000000", "0030ng refs/heads/master SECRET-passwor\xe4\x1b[31m\n0000")
 	f.Fuzz(func(t *testing.T, refs, result string) {
 		target := Target{URL: "https://git.example/a.git", User: "u", Password: secret.New("SECRET-password"), HTTP: &http.Client{Transport: gitSays{refs, result}}}
 		pushed := Push(t.Context(), target, "master", []fleet.File{{Path: "a"}}, "m")
@@ -51,9 +54,11 @@ func FuzzPktLines(f *testing.F) {
 		_, _, read := Head(t.Context(), target, "master")
 		_, fetched := Fetch(t.Context(), target, "master")
 		for _, err := range []error{pushed, read, fetched} {
-			if err != nil && (strings.Contains(err.Error(), "SECRET") || !errors.As(err, new(*fleet.CallError))) {
-				t.Errorf("%v", err)
+			if err != nil && (strings.Contains(err.Error(), "SECRET-password") || strings.ContainsFunc(err.Error(), unprintable) || !errors.As(err, new(*fleet.CallError))) {
+				t.Errorf("%q", err)
 			}
 		}
 	})
 }
+
+func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"heptapod-paas-runner/internal/fleet"
 )
@@ -64,12 +65,15 @@ func (c *connection) explainStatus(e *statusError) error {
 	}
 }
 
-// redact keeps the password out of an error that quotes what the server said.
+// redact keeps the password, and what could drive a terminal, out of an error that quotes
+// what the server said.
 func (c *connection) redact(err error) error {
-	if c.password == "" || !strings.Contains(err.Error(), c.password) {
-		return err
+	text := err.Error()
+	secret := c.password != "" && strings.Contains(text, c.password)
+	if secret || strings.ContainsFunc(text, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
+		return errors.New(c.quote(text))
 	}
-	return errors.New(c.quote(err.Error()))
+	return err
 }
 
 // quote shows a server's words: short, printable and without the password.
