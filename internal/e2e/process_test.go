@@ -33,20 +33,25 @@ type town struct {
 	service *exec.Cmd
 	log     *os.File
 	port    string // that the service listens on, in some tests
+
+	simulators []int // their process ids
 }
 
 // newTown builds the programs and starts the simulators.
 func newTown(t *testing.T) *town { return newSlowTown(t, "300ms") }
 
 // newSlowTown is a town whose instances take so long to boot.
-func newSlowTown(t *testing.T, boot string) *town {
+func newSlowTown(t *testing.T, boot string) *town { return newTownOf(t, boot, "") }
+
+// newTownOf is a town whose programs are built with an overlay, if one is named.
+func newTownOf(t *testing.T, boot, overlay string) *town {
 	if testing.Short() {
 		t.Skip("builds the programs and takes its time")
 	}
 	dir := t.TempDir()
 	town := &town{t: t, dir: dir, program: filepath.Join(dir, "bin", "heptapod-paas-runner")}
 	for name, flags := range map[string][]string{"heptapod-paas-runner": nil, "paas-relay": {"-ldflags", "-s -w"}} {
-		args := append([]string{"build", "-trimpath", "-o", filepath.Join(dir, "bin", name)}, flags...)
+		args := append([]string{"build", "-trimpath", "-overlay=" + overlay, "-o", filepath.Join(dir, "bin", name)}, flags...)
 		build := exec.Command("go", append(args, "heptapod-paas-runner/cmd/"+name)...)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
@@ -75,6 +80,7 @@ func (n *town) simulator(name string, flags ...string) string {
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
+	n.simulators = append(n.simulators, cmd.Process.Pid)
 	n.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
