@@ -72,6 +72,7 @@ type Manager struct {
 	orphans      orphans              // records whose runner is not configured
 	fuse         fuse
 	breakers     map[breakerKey]*breaker
+	needed       map[purseID]bool // groups whose credential somebody waits for; nil = to be found out
 	clock        *clock
 
 	stepAt      time.Time // when the present step began
@@ -150,7 +151,7 @@ func (m *Manager) loop(ctx, work context.Context) {
 // step brings everything as far as it can go now: commits decisions and hands out
 // the calls they need.
 func (m *Manager) step(ctx context.Context) {
-	m.stepAt = time.Now()
+	m.stepAt, m.needed = time.Now(), nil
 	m.endLost(ctx)
 	m.watchClock(ctx)
 	m.watchGap()

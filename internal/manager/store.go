@@ -49,6 +49,7 @@ func (m *Manager) change(ctx context.Context, name string, j *job, vm *machine, 
 	if !m.commit(ctx, change) {
 		return false
 	}
+	m.needed = nil
 	if j != nil {
 		m.logJob(j, *d.job)
 		j.rec, j.fresh = *d.job, false

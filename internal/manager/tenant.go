@@ -161,24 +161,36 @@ func (m *Manager) refreshTenants(ctx context.Context, r *runner) {
 	}
 }
 
+// purseID names the group of a runner.
+type purseID struct {
+	runner *runner
+	group  string
+}
+
 // neededTenant tells whether anybody waits for a group's credential.
 func (m *Manager) neededTenant(r *runner, group string) bool {
+	if m.needed == nil {
+		m.needed = m.needs()
+	}
+	return m.needed[purseID{r, group}]
+}
+
+// needs lists the groups whose credential somebody waits for. With hundreds of groups and
+// jobs, looking through all jobs for each group was most of what a step did.
+func (m *Manager) needs() map[purseID]bool {
+	out := map[purseID]bool{}
 	for _, j := range m.jobs {
-		if j.runner == r && j.rec.Namespace == group && j.rec.State.CanMove(fleet.JobFinished) {
-			return true
+		if j.rec.State.CanMove(fleet.JobFinished) {
+			out[purseID{j.runner, j.rec.Namespace}] = true
 		}
 	}
 	for _, vm := range m.machines {
-		if vm.runner == r && vm.rec.Namespace == group {
-			return true
-		}
+		out[purseID{vm.runner, vm.rec.Namespace}] = true
 	}
 	for _, x := range m.unrecorded {
-		if x.runner == r && x.group == group {
-			return true
-		}
+		out[purseID{x.runner, x.group}] = true
 	}
-	return false
+	return out
 }
 
 // paidBy finds out who pays for a job; false while that is not known yet. A job whose
