@@ -27,6 +27,7 @@ func (m *Manager) change(ctx context.Context, name string, j *job, vm *machine, 
 	if !m.brokenSince.IsZero() {
 		return false
 	}
+	m.needed = nil
 	d := draft{}
 	change := store.Change{Name: name}
 	if j != nil {
@@ -49,7 +50,6 @@ func (m *Manager) change(ctx context.Context, name string, j *job, vm *machine, 
 	if !m.commit(ctx, change) {
 		return false
 	}
-	m.needed = nil
 	if j != nil {
 		m.logJob(j, *d.job)
 		j.rec, j.fresh = *d.job, false
