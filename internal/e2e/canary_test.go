@@ -218,6 +218,7 @@ func (n *canary) play() {
 		n.call(http.MethodPost, n.clever+"/_sim/faults", f, nil)
 	}
 	n.call(http.MethodPost, n.gitlab+"/_sim/faults", map[string]any{"match": "PATCH /api/v4/jobs/*/trace", "status": 500, "body": `{"message":"for ` + nowhere()["runner token"] + `"}`}, nil)
+	demo := n.demo()
 	n.launch("text")
 	n.says("state=running")
 	for end := time.Now().Add(time.Minute); time.Now().Before(end) && running(n.applications()) < 2; {
@@ -250,6 +251,7 @@ func (n *canary) play() {
 	n.onDisk(n.all())
 	n.messages()
 	n.calls()
+	demo()
 	for _, j := range n.jobs() {
 		n.lacks("trace", j.Trace, n.all())
 	}

@@ -14,12 +14,15 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"heptapod-paas-runner/internal/sim/clever"
+	"heptapod-paas-runner/internal/sim/gitlab"
 )
 
 // places are the kinds of what leaves the process, or lies about.
 func places() []string {
 	return []string{
-		"log", "trace", "page", "command", "arguments", "environment", "state", "configuration of a registration", "repository", "application's environment",
+		"log", "trace", "page", "command", "demo", "arguments", "environment", "state", "configuration of a registration", "repository", "application's environment",
 		"Dockerfile", "runner.toml", "job.json", "relay.json", "output of an instance", "service manager", "call to the cloud", "line of a call to the coordinator",
 	}
 }
@@ -94,6 +97,26 @@ func (n *canary) registers() {
 			continue
 		}
 		n.lacks("configuration of a registration: "+name, n.text(file(name)), map[string]string{"registration": s["registration"], "administrator": s["administrator"]})
+	}
+}
+
+// demo is the whole system beside this one; done gives what it says and writes.
+func (n *canary) demo() (done func()) {
+	var out bytes.Buffer
+	file := filepath.Join(n.dir, "demo.json")
+	cmd := exec.Command(n.program, "--log-level", "debug", "demo", "--json", file)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
+	return func() {
+		_ = cmd.Wait() // on a busy computer its jobs may take longer than it likes: what it says is meant here
+		secrets := everywhere(n.all(), map[string]string{"demo's runner token": gitlab.RunnerToken, "demo's cc_token": clever.FirstToken})
+		n.lacks("demo: output", out.String(), secrets)
+		if text, err := os.ReadFile(file); err == nil {
+			n.lacks("demo: file", string(text), secrets)
+		}
 	}
 }
 

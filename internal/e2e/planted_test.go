@@ -60,6 +60,7 @@ func plants() map[string]plant {
 		"register":     {"internal/register/tell.go", `r.Console.Say("Next: heptapod-paas-runner check %s, then start the service with it.", r.file)`, `r.Console.Say("Next: %s", planted("register"))`, []string{"command"}},
 		"ask":          {"internal/register/admit.go", `r.Console.Say("asking %s ...", a.url)`, `r.Console.Say("asking %s ...%s", a.url, planted("ask"))`, []string{"command"}},
 		"refusal":      {"internal/register/explain.go", `return fmt.Errorf("%s %s (%w)", url, sentence, err)`, `return fmt.Errorf("%s %s (%w)%s", url, sentence, err, planted("refusal"))`, []string{"command"}},
+		"demo":         {"cmd/heptapod-paas-runner/demo.go", "\terr = demo.Run(ctx, cfg)\n", "\tstd.say(\"%s\", planted(\"demo\"))\n\terr = demo.Run(ctx, cfg)\n", []string{"demo"}},
 		"temporary":    {"cmd/heptapod-paas-runner/herald.go", "\tdefer tick.Stop()\n", "\tdefer tick.Stop()\n\t_ = os.WriteFile(os.TempDir()+\"/planted\", []byte(planted(\"temporary\")), 0o600)\n", []string{"state"}},
 		"basic": {"cmd/heptapod-paas-runner/herald.go", "\tstop := context.AfterFunc", `
 	h.log.Info("a header", "planted", "<planted basic ", "value", planted64)

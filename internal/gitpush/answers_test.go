@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"heptapod-paas-runner/internal/fleet"
@@ -62,3 +63,16 @@ func FuzzPktLines(f *testing.F) {
 }
 
 func unprintable(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) }
+
+// FuzzRetryAfter: whatever a server asks for, the wait is bounded.
+func FuzzRetryAfter(f *testing.F) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, value := range []string{"", "7", "-1", "99999999999999999999", "1e9", "Thu, 01 Jan 2026 00:01:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 0001 00:00:00 GMT", "\x00"} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if wait := retryAfter(value, now); wait < 0 || wait > 24*time.Hour {
+			t.Errorf("%q: %v", value, wait)
+		}
+	})
+}

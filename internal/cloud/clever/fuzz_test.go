@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -59,6 +60,18 @@ func FuzzDate(f *testing.F) {
 		}
 		if year := d.Year(); !d.IsZero() && (year < 0 || year > 9999) {
 			t.Errorf("%q is read as %s", text, d)
+		}
+	})
+}
+
+// FuzzRetryAfter: whatever a platform asks for, the wait is bounded.
+func FuzzRetryAfter(f *testing.F) {
+	for _, value := range []string{"", "7", "-1", "99999999999999999999", "Thu, 01 Jan 2026 00:01:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 0001 00:00:00 GMT"} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if wait := retryAfter(value); wait < 0 || wait > time.Hour {
+			t.Errorf("%q: %v", value, wait)
 		}
 	})
 }

@@ -100,3 +100,28 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 }
+
+// FuzzHost: whatever stands in docker.host or DOCKER_HOST, it is refused in one plain line, or
+// leads to a socket or to a TCP address.
+func FuzzHost(f *testing.F) {
+	for _, host := range []string{
+		"", "unix:///var/run/docker.sock", "tcp://127.0.0.1:2376", "tcp://[::1]:2376/base", "tcp://user:CANARY@x:1", "ssh://x", "npipe:////./pipe/x", "http://x", "://", "tcp://", "unix://", "tcp://\x1b[31m", "tcp://x:99999", "fd://", "tcp://a b", "unix://\x00",
+	} {
+		f.Add(host)
+	}
+	f.Fuzz(func(t *testing.T, host string) {
+		p, err := New(Config{Host: host, Image: "runner:1"}, Deps{Transport: answers{500, "text/plain", "x"}, Getenv: func(string) string { return "" }})
+		if err != nil {
+			if strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%q", err)
+			}
+			return
+		}
+		if scheme, _, _ := strings.Cut(p.host, "://"); scheme != "unix" && scheme != "tcp" {
+			t.Errorf("%q leads to %q", host, p.host)
+		}
+		if err := p.Check(t.Context(), cloud.Tenant{}); err == nil || strings.ContainsFunc(fleet.UserTextOf(err), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%q: %v", host, err)
+		}
+	})
+}

@@ -23,6 +23,7 @@ func TestJobs(t *testing.T) {
 			"instance killed, own network": instanceKilledOnOwnNetwork,
 			"instance removed":             instanceRemoved,
 			"looks around":                 looksAround,
+			"keeps secrets":                keepsSecrets,
 			"unknown flavor":               unknownFlavor,
 		} {
 			t.Run(name, func(t *testing.T) {
