@@ -30,6 +30,9 @@ const usualSocket = "/var/run/docker.sock"
 
 // connect makes the client. transport takes the place of one to the host.
 func (p *Provisioner) connect(transport http.RoundTripper) error {
+	if strings.Contains(p.host, "@") || strings.ContainsFunc(p.host, func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) }) {
+		return errors.New("want unix:///PATH or tcp://HOST:PORT, without a user, white space or control characters") // it is shown
+	}
 	address, err := client.ParseHostURL(p.host)
 	if err != nil {
 		return err

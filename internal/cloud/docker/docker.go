@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -84,9 +85,22 @@ func New(cfg Config, deps Deps) (*Provisioner, error) {
 	}
 	p := &Provisioner{cfg: cfg, getenv: getenv, host: cmp.Or(cfg.Host, getenv("DOCKER_HOST"), client.DefaultDockerHost)}
 	if err := p.connect(deps.Transport); err != nil {
-		return nil, fmt.Errorf("host %q: %w", p.host, err)
+		return nil, fmt.Errorf("host %q: %w", withoutUser(p.host), err)
 	}
 	return p, nil
+}
+
+// withoutUser leaves out what may be a password.
+func withoutUser(host string) string {
+	at := strings.LastIndex(host, "@")
+	if at < 0 {
+		return host
+	}
+	scheme, _, there := strings.Cut(host[:at], "://")
+	if !there {
+		return "…" + host[at:]
+	}
+	return scheme + "://…" + host[at:]
 }
 
 func withDefaults(cfg Config) Config {

@@ -105,7 +105,7 @@ func FuzzAnswers(f *testing.F) {
 // leads to a socket or to a TCP address.
 func FuzzHost(f *testing.F) {
 	for _, host := range []string{
-		"", "unix:///var/run/docker.sock", "tcp://127.0.0.1:2376", "tcp://[::1]:2376/base", "tcp://user:CANARY@x:1", "ssh://x", "npipe:////./pipe/x", "http://x", "://", "tcp://", "unix://", "tcp://\x1b[31m", "tcp://x:99999", "fd://", "tcp://a b", "unix://\x00",
+		"", "unix:///var/run/docker.sock", "tcp://127.0.0.1:2376", "tcp://[::1]:2376/base", "tcp://user:CANARY@x:1", "ssh://x", "npipe:////./pipe/x", "http://x", "://", "tcp://", "unix://", "tcp://\x1b[31m", "tcp://x:99999", "fd://", "tcp://a b", "unix://\x00", "\r", "x@y",
 	} {
 		f.Add(host)
 	}
@@ -117,7 +117,7 @@ func FuzzHost(f *testing.F) {
 			}
 			return
 		}
-		if scheme, _, _ := strings.Cut(p.host, "://"); scheme != "unix" && scheme != "tcp" {
+		if scheme, rest, _ := strings.Cut(p.host, "://"); strings.Contains(rest, "@") || scheme != "unix" && scheme != "tcp" {
 			t.Errorf("%q leads to %q", host, p.host)
 		}
 		if err := p.Check(t.Context(), cloud.Tenant{}); err == nil || strings.ContainsFunc(fleet.UserTextOf(err), func(r rune) bool { return !unicode.IsPrint(r) }) {

@@ -185,15 +185,18 @@ func TestConnectionIsRefused(t *testing.T) {
 	}
 	const host = "tcp://127.0.0.1:1"
 	for what, c := range map[string]struct{ host, folder, says string }{
-		"no folder":      {host, "/nowhere", "read the engine's authority: open /nowhere/ca.pem: no such file"},
-		"no authority":   {host, broken("ca.pem", "hello"), "ca.pem holds no certificate"},
-		"no certificate": {host, broken("cert.pem", "hello"), "read the client's certificate"},
-		"no key":         {host, broken("key.pem", "hello"), "read the client's certificate"},
-		"scheme":         {"ssh://somebody@there", "", `scheme "ssh": want unix or tcp`},
-		"no scheme":      {"there:2376", "", "there:2376"},
+		"no folder":       {host, "/nowhere", "read the engine's authority: open /nowhere/ca.pem: no such file"},
+		"no authority":    {host, broken("ca.pem", "hello"), "ca.pem holds no certificate"},
+		"no certificate":  {host, broken("cert.pem", "hello"), "read the client's certificate"},
+		"no key":          {host, broken("key.pem", "hello"), "read the client's certificate"},
+		"scheme":          {"ssh://there", "", `scheme "ssh": want unix or tcp`},
+		"password":        {"tcp://user:CANARY@there:1", "", `host "tcp://…@there:1": want unix:///PATH or tcp://HOST:PORT`},
+		"no scheme, user": {"CANARY@there", "", `host "…@there": want`},
+		"control":         {"tcp://there:1\x1b[31m", "", `host "tcp://there:1\x1b[31m": want`},
+		"no scheme":       {"there:2376", "", "there:2376"},
 	} {
 		_, err := docker.New(docker.Config{Host: c.host, CertPath: c.folder, Image: "x"}, docker.Deps{Getenv: func(string) string { return "" }})
-		if err == nil || !strings.Contains(err.Error(), c.says) {
+		if err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%s: %v, want %q", what, err, c.says)
 		}
 	}
