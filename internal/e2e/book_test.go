@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/sim/clever"
 	"heptapod-paas-runner/internal/sim/gitlab"
@@ -41,6 +42,22 @@ type book struct {
 	cared     map[fleet.JobID]bool   // jobs that were recorded, or that a call was made about
 	forgot    bool                   // the ledger was lost in between
 	shifted   bool                   // the clock was set in between
+
+	lines      lines
+	attended   time.Time      // since then the service looks after what there is: it began, or was not frozen any more
+	cfg        *config.Config // as the service has it; nil = it was not reloaded
+	looser     *config.Config // what it is replaced by, or replaces, while that is not certain
+	reloaded   time.Time      // the last time
+	removed    map[string]time.Time
+	making     map[string]bool      // keys that the present life has asked for
+	lastFailed map[string]time.Time // when a creation failed, by kind of instance
+	touched    map[fleet.JobID]time.Time
+	launchable time.Time // since when a job could be launched
+	askable    map[string]time.Time
+	told       map[string]bool
+	faulty     map[fleet.JobID]bool
+	// parkedTooLong: a runner asks as if it were strict, for an hour.
+	parkedTooLong bool
 }
 
 // noted is a record and when it came into its state.
@@ -53,8 +70,62 @@ func newBook(w *world) *book {
 	return &book{
 		w: w, unknown: map[string]time.Time{}, canceling: map[fleet.JobID]time.Time{},
 		cared: map[fleet.JobID]bool{}, lists: map[string][]time.Time{}, reads: map[string]time.Time{},
-		blown: map[string]bool{},
+		blown:   map[string]bool{},
+		removed: map[string]time.Time{}, told: map[string]bool{}, faulty: map[fleet.JobID]bool{}, touched: map[fleet.JobID]time.Time{},
+		lines: newLines(), lastFailed: map[string]time.Time{}, askable: map[string]time.Time{},
 	}
+}
+
+// reloads is told that a configuration takes the place of another one; of itself when it has.
+func (b *book) reloads(old, now *config.Config) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.looser, b.cfg, b.reloaded = old, now, time.Now()
+	b.lines.quiet = map[string]time.Time{}
+	for _, r := range old.Runners {
+		if !slices.ContainsFunc(now.Runners, func(other config.Runner) bool { return other.Name == r.Name }) {
+			b.removed[r.Name] = time.Time{}
+		}
+	}
+	for name, at := range b.removed {
+		switch {
+		case slices.ContainsFunc(now.Runners, func(r config.Runner) bool { return r.Name == name }):
+			delete(b.removed, name)
+		case at.IsZero() && old == now:
+			b.removed[name] = time.Now()
+		}
+	}
+}
+
+// begins is told with which configuration a life begins.
+func (b *book) begins(cfg *config.Config) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cfg != nil {
+		b.cfg, b.looser = cfg, cfg
+	}
+}
+
+// inForce is the configuration that the service works with.
+func (b *book) inForce() *config.Config {
+	if b.cfg == nil {
+		return b.w.cfg
+	}
+	return b.cfg
+}
+
+// freezes is told that the present life does nothing until a time.
+func (b *book) freezes(until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.attended, b.launchable, b.askable = until, time.Time{}, map[string]time.Time{}
+}
+
+// reloadFailed is told that the running life has refused what the next one will have.
+func (b *book) reloadFailed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cfg = b.looser
 }
 
 // observed is a ledger that the book looks at.
@@ -92,7 +163,9 @@ func (b *book) open(snap store.Snapshot) {
 	now := time.Now()
 	b.begun, b.drained, b.failed, b.failures = now, time.Time{}, time.Time{}, 0
 	b.jobs, b.instances = map[fleet.JobID]noted[fleet.Job]{}, map[string]noted[fleet.Instance]{}
-	b.creates = map[string]int{}
+	b.making = map[string]bool{}
+	b.creates, b.lastFailed, b.lines = map[string]int{}, map[string]time.Time{}, newLines()
+	b.askable, b.launchable, b.parkedTooLong, b.attended = map[string]time.Time{}, time.Time{}, false, now
 	for _, rec := range snap.Jobs {
 		b.jobs[rec.JobID] = noted[fleet.Job]{rec, now}
 	}
@@ -176,6 +249,8 @@ func (b *book) committed(change store.Change, err error) {
 		b.instances[rec.Key] = noted[fleet.Instance]{rec, since}
 	}
 	b.checkLaunch(change)
+	b.checkAllowance(change)
+	defer b.lookNow()
 	for key, why := range change.Meta {
 		if tenant, ok := strings.CutPrefix(key+" ", "fuse "); ok {
 			b.blown[strings.TrimSuffix(tenant, " ")] = why != ""
@@ -197,8 +272,11 @@ func (b *book) checkWritten(of, text string) {
 
 // remember keeps since when the answer to a creation is not known.
 func (b *book) remember(rec fleet.Instance, now time.Time) {
-	if was := b.instances[rec.Key].rec.State; was == fleet.InstanceCreating && rec.State != was && rec.State != fleet.InstanceCreated {
-		b.creates[rec.Tenant+" "+rec.Flavor]++
+	switch was := b.instances[rec.Key]; {
+	case rec.State == fleet.InstanceCreating:
+		b.making[rec.Key] = true
+	case was.rec.State == fleet.InstanceCreating && b.making[rec.Key]: // else an earlier life has asked for it
+		b.noteCreate(rec, now)
 	}
 	switch _, known := b.unknown[rec.Key]; {
 	case rec.State != fleet.InstanceUnknown && rec.State != fleet.InstanceCreating:
@@ -224,6 +302,42 @@ func (b *book) truth(id fleet.JobID) (gitlab.Job, bool) {
 		return gitlab.Job{}, false
 	}
 	return server.Job(id.ID)
+}
+
+// strangers gives the applications under our keys that stand in no record, and that a list
+// must have shown.
+func (b *book) strangers() []clever.Application {
+	if b.w.hides || b.w.purses || b.python() || b.shifted {
+		return nil
+	}
+	return slices.DeleteFunc(b.w.clever.Applications(), func(app clever.Application) bool {
+		if app.State == "deleted" || !b.w.ours(app.Name) || b.w.isForgotten(app.Name) {
+			return true
+		}
+		n, known := b.instances[app.Name]
+		if known && n.rec.State != fleet.InstanceGone {
+			return true
+		}
+		owner, _, _ := fleet.ParseKey(app.Name)
+		i := b.w.runner(owner)
+		if i < 0 || !b.configured(b.w.cfg.Runners[i].Name) {
+			return true
+		}
+		at := b.lines.listed[b.w.cfg.Runners[i].Name+" /v2/organisations/"+app.Organisation+"/applications"]
+		return !at.After(later(later(app.CreatedAt, n.since), b.begun).Add(5 * time.Second))
+	})
+}
+
+// noteCreate counts the creations of one kind of instance that failed in a row.
+func (b *book) noteCreate(rec fleet.Instance, now time.Time) {
+	kind := rec.Tenant + " " + rec.Flavor
+	switch {
+	case rec.State == fleet.InstanceCreated:
+		b.creates[kind] = 0
+	case !strings.Contains(rec.LastError, "context "): // else nobody waited for the answer
+		b.creates[kind]++
+		b.lastFailed[kind] = now
+	}
 }
 
 // existing gives the applications that exist for a record: the one of its handle when it

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
-	"heptapod-paas-runner/internal/sim/clever"
 )
 
 // slack is how long the decision for a call may lie back when the call is seen.
@@ -26,6 +26,13 @@ func (b *book) asks(runner string) {
 	if old(b.drained) {
 		b.fault("I1: a job is asked for by a service that stops")
 	}
+	if at, removed := b.removed[runner]; removed && old(at) {
+		b.fault("I8: runner %s is asked for jobs, and is not in the configuration any more", runner)
+	}
+	if b.w.drawn && !b.hasListed(runner) && time.Since(b.reloaded) > 2*time.Minute {
+		b.fault("I3: runner %s is asked for jobs before its instances were listed", runner)
+	}
+	b.lookNow()
 	for id, n := range b.jobs {
 		young := max(time.Since(n.since), time.Since(n.rec.AcquiredAt)) < 10*time.Second-slack // also when a life began since
 		unsized := n.rec.State == fleet.JobAcquired && young
@@ -40,17 +47,17 @@ func (b *book) asks(runner string) {
 			sum += n.rec.Weight
 		}
 	}
-	need := weights["XS"]
+	quota, need := quotaOf(b.loosest()), weights["XS"]
 	for _, r := range b.w.cfg.Runners {
 		if r.Name == runner && r.StrictAdmission {
 			for _, weight := range weights {
-				if weight <= b.w.quota() {
+				if weight <= quota {
 					need = max(need, weight)
 				}
 			}
 		}
 	}
-	if quota := b.w.quota(); sum+need > quota {
+	if sum+need > quota {
 		b.fault("I3: a job is asked for while %s of %s is in use and the job may weigh %s", sum, quota, need)
 	}
 }
@@ -64,6 +71,18 @@ func (b *book) calls(r *http.Request) {
 		defer b.mu.Unlock()
 		b.cared[fleet.JobID{Coordinator: r.URL.Scheme + "://" + r.URL.Host, ID: n}] = true
 	}
+}
+
+// loosest is what the service has to keep to: while a reload is under way, the wider limits.
+func (b *book) loosest() *config.Config {
+	if b.cfg == nil {
+		return b.w.cfg
+	}
+	out := *b.cfg
+	out.Concurrent = max(out.Concurrent, b.looser.Concurrent)
+	out.MaxProvisioning = max(out.MaxProvisioning, b.looser.MaxProvisioning)
+	out.Quota.ReferenceJobs = max(out.Quota.ReferenceJobs, b.looser.Quota.ReferenceJobs)
+	return &out
 }
 
 // cares tells whether a job was recorded, or a call was made about it.
@@ -140,19 +159,35 @@ func (b *book) checkStart(app string) {
 		b.fault("I2: %s is started and the ledger does not say so: %+v", app, rec)
 	}
 	for _, there := range b.w.clever.Applications() {
-		if there.ID == app && len(there.Files) > 0 {
+		if there.ID != app {
+			continue
+		}
+		if len(there.Files) > 0 {
 			b.fault("I2: %s is started again", app)
 		}
+		if there.Env["CC_ENABLE_HEPTAPOD_RUNNER"] != "true" {
+			b.fault("I1: %s is started without its environment", app)
+		}
+	}
+	b.checkWanted(app)
+}
+
+// checkWanted: what was canceled some time ago is not started.
+func (b *book) checkWanted(app string) {
+	rec, _ := b.of(app)
+	at, canceled := b.w.canceled.Load(rec.Job)
+	if j, ok := b.truth(rec.Job); !ok || !canceled || !b.w.bounded || j.FinishedAt != nil {
+		return
+	}
+	if since := time.Since(later(at.(time.Time), b.begun)); since > 40*time.Second {
+		b.fault("I1: job %d is started %s after it was canceled", rec.Job.ID, since)
 	}
 }
 
 // checkCredential: an organisation is shown its own credential and nobody else's.
 func (b *book) checkCredential(organisation string, r *http.Request) {
-	want := "canary-token-" + strings.TrimPrefix(organisation, "orga_")
-	if organisation == clever.FirstOrganisation {
-		want = clever.FirstToken
-	}
-	if _, got, _ := strings.Cut(r.Header.Get("Authorization"), " "); got != want && !b.python() && b.w.plainTokens {
+	want := firstTokenOf(organisation) // or one that came after it
+	if _, got, _ := strings.Cut(r.Header.Get("Authorization"), " "); !strings.HasPrefix(got, want) && !b.python() && b.w.plainTokens {
 		b.fault("I7: %s is shown the credential %q", organisation, got)
 	}
 }
@@ -165,6 +200,11 @@ func (b *book) checkDeletion(app string) {
 		b.fault("I4: %s is deleted and was not read just before", app)
 	}
 	delete(b.reads, app)
+	for _, there := range b.w.clever.Applications() {
+		if there.ID == app && b.w.isForgotten(there.Name) {
+			b.fault("I4: %s is deleted, and was given away", there.Name)
+		}
+	}
 	if rec, ok := b.of(app); ok {
 		if rec.State != fleet.InstanceDeleting {
 			b.fault("I4: %s is deleted and recorded as %s", app, rec.State)

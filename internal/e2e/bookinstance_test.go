@@ -51,7 +51,13 @@ func (b *book) checkInstance(rec fleet.Instance, change store.Change) {
 	if old.State == rec.State {
 		return
 	}
+	if old.State == fleet.InstanceKept && rec.State == fleet.InstanceDeleting {
+		b.fault("I5: %s is kept, and destroyed", rec.Key)
+	}
+	b.checkKeep(old, rec)
 	switch rec.State {
+	case fleet.InstanceCreating:
+		b.checkBreaker(rec)
 	case fleet.InstanceIntended, fleet.InstanceGone:
 		b.checkAbsent(old, rec)
 	case fleet.InstanceStarted:
@@ -134,6 +140,44 @@ func (b *book) checkAbsent(old, rec fleet.Instance) {
 	n, _ := b.listsSince(old.Tenant, since)
 	if took := time.Since(since); took < time.Minute || n < 3 && len(old.Handle) == 0 {
 		b.fault("I2: %s is taken for never created after %d lists and %s", rec.Key, n, took)
+	}
+}
+
+// checkKeep: what the configuration wants to keep is kept, and nothing else.
+func (b *book) checkKeep(old, rec fleet.Instance) {
+	job, known := b.jobs[rec.Job]
+	if old.State != fleet.InstanceCreated && old.State != fleet.InstanceStarted || !known || !b.w.drawn {
+		return
+	}
+	failed := job.rec.RunningAt.IsZero() && job.rec.FailureReason == "runner_system_failure"
+	keep := b.w.cfg.KeepFinished || !b.w.cfg.DecommissionLaunchFailures && failed
+	if keep != (rec.State == fleet.InstanceKept) && (rec.State == fleet.InstanceKept || rec.State == fleet.InstanceDeleting) {
+		b.fault("I5: %s, whose job is %s (%s), is %s", rec.Key, job.rec.State, job.rec.FailureReason, rec.State)
+	}
+}
+
+// checkBreaker: of what could not be made three times in a row no more is made for a while.
+func (b *book) checkBreaker(rec fleet.Instance) {
+	kind := rec.Tenant + " " + rec.Flavor
+	if since := time.Since(b.lastFailed[kind]); b.creates[kind] >= 3 && since < 30*time.Second-slack && b.w.drawn {
+		b.fault("I8: %s is made %s after the %dth failure in a row to make one of flavor %s", rec.Key, since, b.creates[kind], rec.Flavor)
+	}
+}
+
+// checkAllowance: what the fuse has let pass within ten minutes is written down, whoever did it.
+func (b *book) checkAllowance(change store.Change) {
+	text, ok := change.Meta["fuse_recent"]
+	if !ok || text == "" || b.shifted {
+		return
+	}
+	recent := 1
+	for _, at := range b.passed {
+		if time.Since(at) < 9*time.Minute+50*time.Second {
+			recent++
+		}
+	}
+	if n := len(strings.Fields(text)); n < recent {
+		b.fault("I4: the fuse has let pass %d, and %d are written down", recent, n)
 	}
 }
 

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ func (b *book) checkJob(rec fleet.Job) {
 	if old.Token.Reveal() != rec.Token.Reveal() && rec.State != fleet.JobClosed || old.Seq != rec.Seq {
 		b.fault("I1: job %d changes its token or its place in the row", rec.ID)
 	}
+	if rec.State == fleet.JobRunning && len(rec.Payload) > 0 && b.w.drawn {
+		b.fault("I7: job %d runs, and what it was granted with is still in the ledger", rec.ID)
+	}
 	if old.State == rec.State {
 		return
 	}
@@ -44,6 +48,9 @@ func (b *book) checkJob(rec fleet.Job) {
 	}
 	switch rec.State {
 	case fleet.JobStarting:
+		if !rec.CancelAt.IsZero() {
+			b.fault("I1: job %d is to start, and is known to be canceled", rec.ID)
+		}
 		b.checkFrozen(rec)
 	case fleet.JobRunning:
 		b.checkRuns(rec)
@@ -63,6 +70,9 @@ func (b *book) checkJob(rec fleet.Job) {
 func (b *book) checkNewJob(rec fleet.Job) {
 	if rec.State != fleet.JobAcquired && rec.State != fleet.JobStarting {
 		b.fault("I1: job %d comes into the ledger as %s", rec.ID, rec.State)
+	}
+	if rec.State == fleet.JobStarting {
+		b.checkAdopted(rec)
 	}
 	mine, all := 1, 1
 	for id, n := range b.jobs {
@@ -88,6 +98,30 @@ func (b *book) checkNewJob(rec fleet.Job) {
 	// An open request of another runner reserves nothing.
 	if most := b.w.cfg.Concurrent + len(b.w.cfg.Runners) - 1; all > most {
 		b.fault("I3: %d jobs are open, the limit is %d", all, b.w.cfg.Concurrent)
+	}
+}
+
+// checkAdopted: what is recorded of a job after a lost ledger is what was put on its instance.
+func (b *book) checkAdopted(rec fleet.Job) {
+	j, ok := b.truth(rec.JobID)
+	switch {
+	case !ok || b.python():
+		return
+	case !rec.PrefixFrozen:
+		b.fault("I1: job %d is adopted, and its log is taken for not begun", rec.ID)
+	case rec.Token.Empty() || j.AcquiredAt != nil && !b.shifted && rec.AcquiredAt.Sub(*j.AcquiredAt).Abs() > 5*time.Minute:
+		b.fault("I1: job %d, acquired at %s, is adopted as acquired at %s", rec.ID, j.AcquiredAt, rec.AcquiredAt)
+	}
+	for _, app := range b.w.clever.Applications() {
+		text, _ := app.Files["relay.json"].(string)
+		_, rest, found := strings.Cut(text, `"prefix_bytes":`)
+		if app.Name != rec.Owner.Key(rec.ID) || !found {
+			continue
+		}
+		size, _, _ := strings.Cut(strings.TrimSpace(rest), ",")
+		if size != strconv.FormatInt(rec.PrefixAcked, 10) {
+			b.fault("I1: %s bytes stand before the output of job %d, which is adopted with %d", size, rec.ID, rec.PrefixAcked)
+		}
 	}
 }
 
@@ -124,6 +158,7 @@ func (b *book) checkOverlooked(rec fleet.Job) {
 // checkGivesUp: a job that its sub-runner answers for is not ended by us while the machine
 // lives, unless it was canceled ten minutes ago.
 func (b *book) checkGivesUp(old, rec fleet.Job) {
+	b.checkReason(old, rec)
 	vm, ok := b.instances[rec.Owner.Key(rec.ID)]
 	i := max(0, b.w.runner(rec.Owner))
 	early := old.State == fleet.JobStarting && rec.CancelAt.IsZero() && time.Since(rec.StartingAt) < b.w.cfg.Runners[i].TraceWatch.Timeout
@@ -144,11 +179,35 @@ func (b *book) checkGivesUp(old, rec fleet.Job) {
 	}
 }
 
+// checkReason: the user reads why, and whether a retry may help; what is called a refusal of the
+// platform is one.
+func (b *book) checkReason(old, rec fleet.Job) {
+	if !b.w.drawn {
+		return
+	}
+	theirs := !rec.CancelAt.IsZero() || old.State == fleet.JobAcquired
+	want := map[bool]string{false: "runner_system_failure", true: "script_failure"}[theirs && !strings.Contains(rec.FailureText, "Retry the job")]
+	if rec.FailureReason != want && !(theirs && rec.FailureReason == "runner_system_failure") || len(rec.FailureText) < 20 {
+		b.fault("I1: job %d fails with reason %q and the text %q", rec.ID, rec.FailureReason, rec.FailureText)
+	}
+	if strings.Contains(rec.FailureText, "The platform refuses") && !b.lines.own && len(b.w.renamed) == 0 {
+		b.fault("I1: job %d fails since the platform refused (%s), which it did not", rec.ID, rec.FailureText)
+	}
+	if strings.Contains(rec.FailureText, "No instance was free") {
+		b.parkedTooLong = true
+	}
+}
+
 // checkEnd: a job's end is what its coordinator says, or what it must have said by now.
 func (b *book) checkEnd(rec fleet.Job) {
 	j, ok := b.truth(rec.JobID)
+	late := j.AcquiredAt != nil && time.Since(*j.AcquiredAt) > rec.Timeout+14*time.Minute
 	switch {
 	case !ok || b.python():
+	case rec.Result == "unknown" && b.w.drawn && !b.shifted && !late:
+		if why := b.mayBeEnded(rec.JobID); why != "" {
+			b.fault("I1: job %d is taken for ended, %s (it is %s)", rec.ID, why, j.Status)
+		}
 	case j.FinishedAt == nil && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) < rec.Timeout+15*time.Minute && !b.shifted:
 		b.fault("I1: job %d is taken for ended (%s), and is %s", rec.ID, rec.Result, j.Status)
 	case j.FinishedAt != nil && rec.Result != j.Status && rec.Result != "unknown":
@@ -161,7 +220,7 @@ func (b *book) checkLaunch(change store.Change) {
 	if change.Name != "launch" || len(change.Instances) != 1 || len(change.Jobs) != 1 {
 		return
 	}
-	cfg, now := b.w.cfg, time.Now()
+	cfg, now := b.loosest(), time.Now()
 	var sum fleet.Weight
 	count, provisioning := 0, 0
 	for _, n := range b.instances {
@@ -178,8 +237,20 @@ func (b *book) checkLaunch(change store.Change) {
 			b.fault("job %d is launched before job %d, which was acquired earlier", change.Jobs[0].ID, n.rec.ID)
 		}
 	}
-	if quota := b.w.quota(); sum > quota {
-		b.fault("I3: instances of weight %s are recorded at a launch, the quota is %s", sum, quota)
+	for _, r := range b.inForce().Runners {
+		if b.w.drawn && now.Sub(b.begun) < 2*time.Minute && time.Since(b.reloaded) > 2*time.Minute && !b.hasListed(r.Name) {
+			b.fault("I3: job %d is launched before the instances of runner %s were listed", change.Jobs[0].ID, r.Name)
+		}
+	}
+	for _, app := range b.strangers() {
+		if weight := weights[strings.TrimPrefix(app.Flavor, "heptapod-runner-")]; weight > 0 {
+			sum += weight
+			continue
+		}
+		sum += weights["3XL"]
+	}
+	if quota := quotaOf(cfg); sum > quota {
+		b.fault("I3: instances of weight %s are there at a launch, the quota is %s", sum, quota)
 	}
 	if count > cfg.Concurrent {
 		b.fault("I3: %d instances are recorded at a launch, the limit is %d", count, cfg.Concurrent)

@@ -68,6 +68,10 @@ func (c *watcher) cloud(next http.Handler) http.Handler {
 func (c *watcher) coordinator(place string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		ours := strings.HasPrefix(r.UserAgent(), "heptapod-paas-runner")
+		if status := c.lies.denies(r); ours && status != 0 {
+			write(rw, status, fmt.Sprintf(`{"message":"%d %s"}`, status, http.StatusText(status)))
+			return
+		}
 		if _, rest, ok := strings.Cut(r.URL.Path, "/api/v4/jobs/"); ok && r.Header.Get(callHeader) != "" && rest != "request" {
 			id, _, _ := strings.Cut(rest, "/")
 			c.w.book.acts(place, id)
@@ -75,9 +79,20 @@ func (c *watcher) coordinator(place string, next http.Handler) http.Handler {
 		if r.Method == http.MethodPut && ours {
 			body, _ := io.ReadAll(r.Body)
 			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			id := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+			c.w.book.touches(place, id)
 			if strings.Contains(string(body), `"failed"`) {
-				c.checkSilenced(place, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
+				c.checkSilenced(place, id)
+				c.w.book.ends(place, id, string(body))
+				if c.lies.take(acceptEnd) {
+					rw.Header().Set("Job-Status", "running")
+					write(rw, http.StatusAccepted, "202")
+					return
+				}
 			}
+		}
+		if r.Method == http.MethodPatch && ours {
+			c.w.book.writes(place, r)
 		}
 		if ours && strings.HasSuffix(r.URL.Path, "/jobs/request") {
 			c.lies.grant(rw, r, next)
@@ -91,6 +106,9 @@ func (c *watcher) checkSilenced(place, id string) {
 	for _, app := range c.w.clever.Applications() {
 		if owner, n, ok := fleet.ParseKey(app.Name); !ok || strconv.FormatInt(n, 10) != id || !c.w.from(place, owner) {
 			continue
+		}
+		if rec, ok, err := c.ledger.Load().Instance(c.w.t.Context(), app.Name); err != nil || ok && rec.State == fleet.InstanceKept {
+			continue // nobody waits for what stays
 		}
 		if c.w.ours(app.Name) && app.State != "deleted" && app.StartedAt != nil {
 			c.fault("I2: job %s is ended by us while %s, on which it was started, is %s", id, app.Name, app.State)
@@ -111,6 +129,9 @@ func (c *watcher) checkRecorded(body string) {
 	rec, ok, err := c.ledger.Load().Instance(c.w.t.Context(), key)
 	if err == nil && (!ok || rec.Creates == 0 || rec.Weight == 0) {
 		c.fault("I2: %q is created though the ledger does not say so: %+v", key, rec)
+	}
+	if flavor := `"maxFlavor":"heptapod-runner-` + rec.Flavor + `"`; err == nil && ok && !strings.Contains(body, flavor) {
+		c.fault("I3: %q is recorded with flavor %s and created as %s", key, rec.Flavor, body)
 	}
 }
 
@@ -139,7 +160,7 @@ func (c *watcher) checkCeilings() {
 	var sum fleet.Weight
 	count := map[string]int{}
 	for _, app := range c.w.clever.Applications() {
-		if app.State == "deleted" || !c.w.ours(app.Name) || c.w.isPlanted(app.Name) {
+		if app.State == "deleted" || !c.w.ours(app.Name) || c.w.isPlanted(app.Name) || c.w.isForgotten(app.Name) {
 			continue
 		}
 		sum += weights[strings.TrimPrefix(app.Flavor, "heptapod-runner-")]
@@ -149,7 +170,7 @@ func (c *watcher) checkCeilings() {
 	if c.w.lenient {
 		return
 	}
-	if sum > quota {
+	if sum > quota && !c.w.reloaded.Load() { // what is there may be more than a new quota
 		c.fault("I3: the instances weigh %s, the quota is %s", sum, quota)
 	}
 	for name, n := range count {
@@ -173,6 +194,9 @@ func (w *world) check() []string {
 		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}] && w.wasTaken(*j.AcquiredAt) && !w.book.cares(j):
 			say("I1: job %d was granted to a service that lived on, which neither recorded nor ended it", j.ID)
 		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}]:
+			if w.calm && j.Status != "canceled" && w.sees(j.place) && w.livedOn(*j.AcquiredAt) {
+				say("I1: job %d was lost at acquisition, and ended %s (%s), though the service may look for such jobs", j.ID, j.Status, j.FailureReason)
+			}
 			if !w.forgot && j.Status != "failed" && j.Status != "canceled" {
 				say("I1: job %d was lost at acquisition, and ended %s", j.ID, j.Status)
 			}
@@ -184,6 +208,7 @@ func (w *world) check() []string {
 		if n := strings.Count(j.Trace, "Running with gitlab-runner"); n > 1 {
 			say("I2: job %d was run %d times", j.ID, n)
 		}
+		wrong = append(wrong, w.checkKept(j)...)
 		wrong = append(wrong, w.checkTrace(j)...)
 	}
 	for name, n := range w.bench.started {
@@ -242,6 +267,19 @@ func (w *world) mayBeLost(at time.Time) bool {
 	})
 }
 
+// sees tells whether the service may see which jobs its runners have.
+func (w *world) sees(place string) bool {
+	return slices.ContainsFunc(w.cfg.Runners, func(r config.Runner) bool {
+		return r.Coordinator == place && (!r.Clever.NamespaceToken.Empty() || !r.TraceWatch.Token.Empty())
+	})
+}
+
+// livedOn tells whether lives went on long enough after a time for a job to be looked for.
+func (w *world) livedOn(at time.Time) bool {
+	last := w.life.begun
+	return last.Sub(at) < 20*time.Minute
+}
+
 // wasTaken tells whether a job that was granted at that time reached a service that lived
 // for a minute more: it may not be able to record the job, but it can end it.
 func (w *world) wasTaken(at time.Time) bool {
@@ -252,17 +290,18 @@ func (w *world) wasTaken(at time.Time) bool {
 // droppedByServer tells whether the coordinator ended a job because nobody spoke for it:
 // that must not happen to a job that we know of.
 func (w *world) droppedByServer(j simJob) bool {
-	return !w.forgot && !w.longOutage && (j.FailureReason == "no_updates_running" || j.FailureReason == "server_timeout_running")
+	silent := j.FailureReason == "no_updates_running" && !w.hangs // a machine that hangs says as little as one that works
+	return !w.forgot && !w.longOutage && (silent || j.FailureReason == "server_timeout_running")
 }
 
 // plantedID is where the ids of jobs begin whose instances were planted.
 const plantedID = 900001
 
-// plant puts a dozen applications under keys of ours into the cloud that no job of ours
-// ever had, as a bug in this program or a copy of its token could.
-func (w *world) plant() {
+// plant puts applications under keys of ours into the cloud that no job of ours ever had,
+// as a bug in this program or a copy of its token could.
+func (w *world) plant(n int) {
 	first := plantedID + 100*int64(w.plantings.Add(1))
-	for i := range int64(12) {
+	for i := range int64(n) {
 		if _, err := w.clever.AddForeign(w.cloudOrg(), w.cfg.Runners[0].Owner.Key(first+i)); err != nil {
 			w.t.Error(err)
 		}

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"heptapod-paas-runner/internal/config"
 )
 
 // mishaps are the ways in which a call can go wrong.
@@ -48,9 +46,21 @@ func coordinatorCalls() []string {
 func drawDeed(t *rapid.T) deed {
 	return rapid.OneOf(
 		rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap),
-		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate),
-		rapid.Custom(drawOperator), rapid.Custom(drawJump), rapid.Custom(drawRepeats), rapid.Custom(drawFreeze),
+		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate), rapid.Custom(drawFate),
+		rapid.Custom(drawOperator), rapid.Custom(drawOperator), rapid.Custom(drawReload), rapid.Custom(drawJump), rapid.Custom(drawRepeats), rapid.Custom(drawFreeze),
+		rapid.Custom(drawRefusals), rapid.Custom(drawRoom), rapid.Custom(drawPurse),
 	).Draw(t, "deed")
+}
+
+// drawMild draws something that is in the way of few, or of nobody: all else must go on as if
+// nothing was.
+func drawMild(t *rapid.T) deed {
+	for {
+		d := rapid.OneOf(rapid.Custom(drawFate), rapid.Custom(drawOperator), rapid.Custom(drawReload), rapid.Custom(drawRoom)).Draw(t, "mild deed")
+		if d.gentle || d.bounded {
+			return d
+		}
+	}
 }
 
 // drawMishap lets some calls of one kind fail in one way.
@@ -187,9 +197,11 @@ func drawFate(t *rapid.T) deed {
 	full := within(t, 3*time.Minute, "for")
 	which := rapid.IntRange(0, 9).Draw(t, "which")
 	return rapid.SampledFrom([]deed{
-		{at: at, name: "never boots: instance", do: func(w *world) { w.bench.deaf.Add(int32(n)) }},
-		{at: at, name: "vanishes: instance", do: func(w *world) { w.vanish(which) }},
-		{at: at, name: "machine dies: instance", do: func(w *world) { w.bench.kill(which) }},
+		{at: at, name: "never boots: instance", bounded: true, do: func(w *world) { w.bench.deaf.Add(int32(n)) }},
+		{at: at, name: "vanishes: instance", bounded: true, do: func(w *world) { w.vanish(which) }},
+		{at: at, name: "machine dies: instance", bounded: true, do: func(w *world) { w.bench.kill(which) }},
+		{at: at, name: "machine hangs: instance", bounded: true, do: func(w *world) { w.bench.hang(which) }},
+		{at: at, name: "machine hangs: its job is canceled", bounded: true, do: func(w *world) { w.cancelJobOn(w.bench.hang(which)) }},
 		{at: at, name: "trace is lost: coordinator", do: func(w *world) { w.loseTrace(which) }},
 		{
 			at: at, name: "disk full: for " + full.Round(time.Second).String(), do: func(w *world) { w.full.Store(true) },
@@ -201,40 +213,31 @@ func drawFate(t *rapid.T) deed {
 // drawOperator is what an operator does with the running service.
 func drawOperator(t *rapid.T) deed {
 	at := within(t, 6*time.Minute, "at")
-	more := rapid.IntRange(1, 3).Draw(t, "limit")
+	more, which := rapid.IntRange(1, 3).Draw(t, "more"), rapid.IntRange(0, 9).Draw(t, "which")
 	return rapid.SampledFrom([]deed{
-		{at: at, name: "reload: limit", gentle: true, do: func(w *world) {
-			w.reloadNow(func(c *config.Config) { c.Runners[0].Limit = more })
-		}},
-		{at: at, name: "reload: default flavor", gentle: true, do: func(w *world) {
-			w.reloadNow(func(c *config.Config) { c.Runners[0].Clever.DefaultFlavor = "XS" })
-		}},
-		{at: at, name: "reload: nothing changed", gentle: true, do: func(w *world) { w.reloadNow(func(*config.Config) {}) }},
 		{at: at, name: "audit: released", gentle: true, do: func(w *world) { w.release() }},
+		{at: at, name: "audit: looked at", gentle: true, do: func(w *world) { w.lookAtFigures() }},
 		{
-			at: at, name: "planted: a dozen under our keys", do: func(w *world) { w.plant() },
+			at: at, name: "planted: a dozen under our keys", do: func(w *world) {
+				w.plant(12)
+				time.Sleep(95 * time.Second)
+				w.lookAtFigures()
+			},
 			until: at + 25*time.Minute, undo: func(w *world) { w.clear() },
 		},
 		{
-			at: at, name: otherOrganisation, do: func(w *world) { w.swapTenants(true) },
-			until: at + 10*time.Minute, undo: func(w *world) { w.swapTenants(false) },
+			at: at, name: "planted: some under our keys, and some more", do: func(w *world) {
+				w.plant(2 + more)
+				time.Sleep(time.Duration(2+2*more) * time.Minute)
+				w.lookAtFigures()
+				w.plant(2 + more)
+			},
+			until: at + 25*time.Minute, undo: func(w *world) { w.clear() },
 		},
 		{at: at, name: "foreign: look-alikes", gentle: true, do: func(w *world) { w.lookAlikes() }},
+		{
+			at: at, name: "renamed by hand: instance", do: func(w *world) { w.rename(which) },
+			until: at + time.Duration(3*more)*time.Minute, undo: func(w *world) { w.renameBack() },
+		},
 	}).Draw(t, "operator")
-}
-
-const otherOrganisation = "attributes: another organisation"
-
-// swapTenants lets group one belong to the other organisation for a while.
-func (w *world) swapTenants(on bool) {
-	if !w.cfg.Runners[0].Clever.MultiTenant {
-		return
-	}
-	for _, place := range w.places {
-		if on {
-			w.attributesAt(place, "one", "orga_two", "canary-token-two")
-			continue
-		}
-		w.attributesAt(place, "one", "orga_one", "canary-token-one")
-	}
 }

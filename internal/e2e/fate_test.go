@@ -163,8 +163,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := w.fate.Point(name + "/before"); err != nil {
 		return nil, err
 	}
+	told := w.book.sends(w.who, r)
 	if w.refuse.Load() && strings.HasPrefix(r.URL.Path, "/api/v4/") {
-		return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		no := &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Body: http.NoBody, Request: r}
+		told(no, nil)
+		return no, nil
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set(callHeader, call)
@@ -173,6 +176,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.book.asks(w.who)
 	}
 	answer, err := w.next.RoundTrip(r)
+	told(answer, err)
 	if err != nil && request && r.Context().Err() != nil {
 		w.book.cut(begun)
 	}

@@ -31,6 +31,7 @@ func drawFreeze(t *rapid.T) deed {
 func (w *world) freeze(long time.Duration) {
 	until := time.Now().Add(long)
 	w.frozen.Store(&until)
+	w.book.freezes(until)
 }
 
 // thaw waits until the service is not frozen.

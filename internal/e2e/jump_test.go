@@ -183,7 +183,7 @@ func TestClockJumpsWhileItRuns(t *testing.T) {
 			w.plain()
 			w.begin("")
 			time.Sleep(90 * time.Second)
-			w.plant() // they are too young to go
+			w.plant(12) // they are too young to go
 			time.Sleep(30 * time.Second)
 			w.jump(by)
 			time.Sleep(15 * time.Minute)

@@ -34,11 +34,36 @@ type bench struct {
 	started map[string]int // how often a sub-runner was started for a key
 	boots   int
 	alive   []machine // in order of boot
+	hung    map[string]bool
+}
+
+// hang lets one of the running machines stay as it is, and gives the key of its instance: the
+// cloud sees nothing of it.
+func (b *bench) hang(which int) (name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.alive) == 0 {
+		return ""
+	}
+	m := b.alive[which%len(b.alive)]
+	if b.hung == nil {
+		b.hung = map[string]bool{}
+	}
+	b.hung[m.place] = true
+	m.cut()
+	return m.name
+}
+
+func (b *bench) hangs(place string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.frozen.Load() || b.hung[place]
 }
 
 // machine is one that runs, and what kills it.
 type machine struct {
 	place string
+	name  string // of its instance
 	die   context.CancelFunc
 	cut   func()
 }
@@ -63,10 +88,10 @@ func (b *bench) kill(which int) {
 }
 
 // live notes a machine that runs; the function that comes back notes its end.
-func (b *bench) live(place string, die context.CancelFunc, cut func()) func() {
+func (b *bench) live(place, name string, die context.CancelFunc, cut func()) func() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.alive = append(b.alive, machine{place, die, cut})
+	b.alive = append(b.alive, machine{place, name, die, cut})
 	return func() {
 		die()
 		b.mu.Lock()
@@ -83,9 +108,9 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 	b.mu.Unlock()
 	ctx, die := context.WithCancel(ctx)
 	vm := b.net.Client(place)
-	defer b.live(place, die, vm.Cut)()
+	defer b.live(place, task.Name, die, vm.Cut)()
 	defer func() {
-		if b.frozen.Load() {
+		if b.hangs(place) {
 			<-ctx.Done()
 		}
 	}()

@@ -22,6 +22,7 @@ const (
 	ignoreDelete = "deletion accepted, not done"
 	deleteBusy   = "deletion done but says 503"
 	spoilGrant   = "a granted job can't be read"
+	acceptEnd    = "a job's end accepted, not stored"
 )
 
 // lies stand before the cloud's own answers. They are what faults can't do: those answer
@@ -35,6 +36,39 @@ type lies struct {
 	full  int               // every creation is answered so, as if the cloud had forgotten to give a quota back
 	never string            // the API name of a flavor of which there is no capacity
 	told  int               // how often that was said
+
+	deny    int // questions about jobs are refused with this status
+	denials int // so many of them
+	every   int // each of them, or every second one
+	asked   int
+}
+
+// refuse lets a proxy refuse some questions about jobs in the coordinators' place.
+func (l *lies) refuse(status, every, times int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deny, l.every, l.denials, l.asked = status, every, times, 0
+}
+
+// denies gives what a question about a job is refused with; 0 = it is not.
+func (l *lies) denies(r *http.Request) int {
+	update := r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/api/v4/jobs/")
+	if !update && r.URL.Path != "/api/v4/job" {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.denials == 0 {
+		return 0
+	}
+	if !update {
+		l.asked++
+	}
+	if !update && l.asked%l.every != 0 {
+		return 0
+	}
+	l.denials--
+	return l.deny
 }
 
 // refuseFlavor lets every creation of a flavor be refused; "" = of none.

@@ -35,6 +35,10 @@ type layout struct {
 	reference    int // jobs of flavor M at once
 	between      time.Duration
 	parked       time.Duration
+	keep         string // what is left standing: "all" that has ended, launches that "failed", or nothing
+	crowd        bool   // a dozen applications of others stand in the organisation
+	overseen     bool   // the service has a token that may see its runner
+	burst        bool   // all jobs come at once
 }
 
 type planned struct {
@@ -60,6 +64,13 @@ type deed struct {
 	jump bool
 	// lenient deeds make the cloud hold more of ours than we could know of.
 	lenient bool
+	// bounded deeds are in the way of some calls or of one kind of instance only: what they
+	// don't touch must go on as if nothing was.
+	bounded bool
+	// purse deeds change who pays, or with which credential.
+	purse bool
+	// dropped deeds let coordinators end jobs that we care for.
+	dropped bool
 }
 
 // death ends a life of the service: at its n-th crash point, at the n-th that is of a kind
@@ -82,11 +93,16 @@ func plans() *rapid.Generator[plan] {
 		for range rapid.IntRange(1, 7).Draw(t, "jobs") {
 			p.jobs = append(p.jobs, drawJob(t, p.layout))
 		}
+		mild := oneIn(t, 3, "mild")
 		for range rapid.IntRange(0, 6).Draw(t, "deeds") {
+			if mild {
+				p.deeds = append(p.deeds, drawMild(t))
+				continue
+			}
 			p.deeds = append(p.deeds, drawDeed(t))
 		}
 		for range rapid.IntRange(0, 5).Draw(t, "deaths") {
-			p.deaths = append(p.deaths, drawDeath(t))
+			p.deaths = append(p.deaths, drawDeath(t, mild))
 		}
 		p.apart()
 		slices.SortStableFunc(p.deeds, func(a, b deed) int { return int(a.at - b.at) })
@@ -137,8 +153,12 @@ func drawLayout(t *rapid.T) layout {
 		concurrent:   rapid.SampledFrom([]int{50, 50, 50, 2, 1}).Draw(t, "concurrent"),
 		provisioning: rapid.SampledFrom([]int{10, 10, 2, 1}).Draw(t, "provisioning"),
 		reference:    rapid.SampledFrom([]int{3, 3, 1, 6, 12}).Draw(t, "reference"),
-		between:      rapid.SampledFrom([]time.Duration{0, 0, 0, 5 * time.Second}).Draw(t, "between"),
-		parked:       rapid.SampledFrom([]time.Duration{600 * time.Second, 600 * time.Second, 40 * time.Second}).Draw(t, "parked"),
+		between:      rapid.SampledFrom([]time.Duration{0, 0, 0, 5 * time.Second, 40 * time.Second}).Draw(t, "between"),
+		parked:       rapid.SampledFrom([]time.Duration{600 * time.Second, 600 * time.Second, 1800 * time.Second, 40 * time.Second}).Draw(t, "parked"),
+		keep:         rapid.SampledFrom([]string{"", "", "", "", "", "", "", "all", "failed", "failed"}).Draw(t, "keep"),
+		crowd:        oneIn(t, 10, "crowd"),
+		overseen:     oneIn(t, 6, "overseen"),
+		burst:        oneIn(t, 3, "burst"),
 	}
 }
 
@@ -149,7 +169,16 @@ func drawJob(t *rapid.T, l layout) planned {
 		"script": []string{script}, "virtual_seconds": rapid.IntRange(0, 200).Draw(t, "seconds"),
 		"timeout": rapid.IntRange(600, 3600).Draw(t, "timeout"),
 	}
+	if rapid.Bool().Draw(t, "short of time") {
+		body["timeout"] = rapid.IntRange(600, 900).Draw(t, "less")
+	}
+	if oneIn(t, 8, "long") {
+		body["virtual_seconds"] = rapid.IntRange(200, 500).Draw(t, "more seconds")
+	}
 	j := planned{at: within(t, 5*time.Minute, "queued"), body: body, want: "failed"}
+	if l.burst {
+		j.at /= 100
+	}
 	if flavor != "" {
 		body["variables"] = map[string]any{"CI_CLEVER_CLOUD_FLAVOR": flavor}
 	}
@@ -167,14 +196,17 @@ func drawJob(t *rapid.T, l layout) planned {
 	j.second = l.second == "another" && rapid.Bool().Draw(t, "at the second")
 	if oneIn(t, 4, "canceled") {
 		j.cancel, j.want = time.Second+within(t, 3*time.Minute, "cancel"), ""
+		if rapid.Bool().Draw(t, "soon") {
+			j.cancel /= 10
+		}
 	}
-	if l.parked < time.Minute {
+	if l.parked < time.Minute || l.keep == "all" {
 		j.want = "" // it may wait for too long
 	}
 	return j
 }
 
-func drawDeath(t *rapid.T) death {
+func drawDeath(t *rapid.T, mild bool) death {
 	d := death{points: rapid.IntRange(1, 150).Draw(t, "points"), pause: within(t, 90*time.Second, "pause")}
 	switch rapid.IntRange(1, 6).Draw(t, "how") {
 	case 1, 2:
@@ -185,7 +217,10 @@ func drawDeath(t *rapid.T) death {
 	case 3, 4: // most points of a life are those of polls and looks: rare ones get their turn so
 		d.points, d.kinds = 0, rapid.IntRange(1, 70).Draw(t, "kinds")
 	}
-	d.forget = oneIn(t, 15, "forget")
+	if mild {
+		return d
+	}
+	d.forget = oneIn(t, 8, "forget")
 	if oneIn(t, 8, "shift") {
 		d.shift = rapid.SampledFrom([]time.Duration{-time.Hour, -time.Minute, time.Minute, time.Hour}).Draw(t, "by")
 	}

@@ -40,13 +40,7 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		w := newWorld(t, seed)
 		defer w.close()
 		w.shape(p.layout)
-		w.plainTokens = true
-		w.calm = p.calm()
-		w.longOutage = slices.ContainsFunc(p.deeds, func(d deed) bool {
-			return d.until-d.at > 20*time.Minute || strings.HasPrefix(d.name, ignoreDelete) || d.name == otherOrganisation // a job's instance goes before its end is reported
-		})
-		forgets := slices.ContainsFunc(p.deaths, func(d death) bool { return d.forget })
-		w.lenient = slices.ContainsFunc(p.deeds, func(d deed) bool { return d.lenient || d.hiding && forgets })
+		w.know(p)
 		for _, j := range p.jobs {
 			w.done.Go(func() { w.userQueues(j, w.calm) })
 		}
@@ -65,6 +59,10 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		for _, d := range p.deaths {
 			h.cuts = append(h.cuts, w.die(d)...)
 		}
+		w.done.Go(w.looksNowAndThen)
+		if p.layout.keep != "" {
+			w.done.Go(w.tidiesUp)
+		}
 		w.begin("")
 		time.Sleep(w.planned(p)) // until all that was planned has happened
 		if slices.ContainsFunc(p.deeds, func(d deed) bool { return d.name == otherOrganisation }) {
@@ -82,9 +80,11 @@ func (p plan) play(t *testing.T, seed uint64) (h history) {
 		if slices.ContainsFunc(p.deeds, func(d deed) bool { return d.jump }) {
 			w.release() // somebody looks at last
 		}
+		w.tellRotated() // to a service that was down when it was told
 		if !w.quiet(patience) {
 			h.wrong = append(h.wrong, fmt.Sprintf("not quiet: %+v", w.life.manager.Status()))
 		}
+		w.lookAtFigures()
 		h.wrong = append(h.wrong, w.check()...)
 		w.end()
 		time.Sleep(2 * time.Minute) // a call that a mishap holds may outlive its client
@@ -119,6 +119,7 @@ func (w *world) userQueues(j planned, calm bool) {
 	if j.cancel > 0 {
 		time.Sleep(j.cancel)
 		w.story.note("-- job %d is canceled", id)
+		w.canceled.Store(fleet.JobID{Coordinator: place, ID: id}, time.Now())
 		w.control("POST", fmt.Sprintf("%s/_sim/jobs/%d/cancel", place, id), map[string]any{}, nil)
 	}
 }
@@ -127,8 +128,15 @@ func (w *world) userQueues(j planned, calm bool) {
 func (w *world) shape(l layout) {
 	w.cfg.Concurrent, w.cfg.MaxProvisioning, w.cfg.MinBetweenLaunches, w.cfg.MaxParked = l.concurrent, l.provisioning, l.between, l.parked
 	w.cfg.Quota.ReferenceJobs = l.reference
+	w.cfg.KeepFinished, w.cfg.DecommissionLaunchFailures = l.keep == "all", l.keep != "failed"
 	if l.tenants {
 		w.manyTenants()
+	}
+	if l.overseen {
+		w.overseen()
+	}
+	if l.crowd {
+		w.crowd()
 	}
 	first := &w.cfg.Runners[0]
 	first.Limit, first.StrictAdmission = l.limit, l.strict
@@ -203,6 +211,7 @@ func (w *world) reloadNow(change func(c *config.Config)) {
 	next := *w.current()
 	next.Runners = slices.Clone(next.Runners)
 	change(&next)
+	w.book.reloads(w.current(), &next)
 	w.present = &next
 	w.reloaded.Store(true)
 	if w.life == nil {
@@ -210,7 +219,11 @@ func (w *world) reloadNow(change func(c *config.Config)) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = w.life.manager.Reload(ctx, &next) // refused by a life that has ended
+	if w.life.manager.Reload(ctx, &next) != nil { // a life that has ended, or can't write
+		w.book.reloadFailed()
+		return
+	}
+	w.book.reloads(&next, &next)
 }
 
 // current is the configuration as it was last changed.
@@ -259,10 +272,7 @@ func (w *world) vanish(which int) {
 
 // removeByHand deletes an application without a word to the service.
 func (w *world) removeByHand(app clever.Application) {
-	token := map[string]string{clever.FirstOrganisation: clever.FirstToken}[app.Organisation]
-	if token == "" {
-		token = "canary-token-" + strings.TrimPrefix(app.Organisation, "orga_")
-	}
+	token := w.tokenOf(app.Organisation)
 	for range 20 { // a mishap may be in the way of people too
 		r, err := http.NewRequest(http.MethodDelete, "/v2/organisations/"+app.Organisation+"/applications/"+app.ID, nil)
 		if err != nil {
@@ -270,11 +280,38 @@ func (w *world) removeByHand(app clever.Application) {
 			return
 		}
 		r.Header.Set("Authorization", "token "+token)
-		if got := perform(r, w.clever); got.Code == http.StatusOK || got.Code == http.StatusNotFound {
+		if w.byHand(r) {
 			return
 		}
 	}
 	w.t.Errorf("%s can't be deleted by hand", app.Name)
+}
+
+// byHand sends what somebody with a console does; false when a mishap is in the way.
+func (w *world) byHand(r *http.Request) (done bool) {
+	defer func() {
+		if cut := recover(); cut != nil && cut != http.ErrAbortHandler { //nolint:errorlint // it is that very value
+			panic(cut)
+		}
+	}()
+	got := perform(r, w.clever)
+	return got.Code == http.StatusOK || got.Code == http.StatusNotFound
+}
+
+// know tells the world, and those who watch it, what of a plan matters to what must hold.
+func (w *world) know(p plan) {
+	has := func(is func(d deed) bool) bool { return slices.ContainsFunc(p.deeds, is) }
+	forgets := slices.ContainsFunc(p.deaths, func(d death) bool { return d.forget })
+	shifts := slices.ContainsFunc(p.deaths, func(d death) bool { return d.shift != 0 })
+	w.drawn, w.plainTokens, w.calm = true, true, p.calm()
+	w.bounded = !forgets && !shifts && !has(func(d deed) bool { return !d.gentle && !d.bounded })
+	w.longOutage = has(func(d deed) bool {
+		return d.until-d.at > 20*time.Minute || d.dropped || strings.HasPrefix(d.name, ignoreDelete) // a job's instance goes before its end is reported
+	})
+	w.hangs = has(func(d deed) bool { return strings.HasPrefix(d.name, "machine hangs") })
+	w.hides = has(func(d deed) bool { return d.hiding })
+	w.purses = has(func(d deed) bool { return d.purse })
+	w.lenient = has(func(d deed) bool { return d.lenient || d.hiding && forgets })
 }
 
 // loseTrace lets the coordinator forget half of what a running job's trace holds.

@@ -76,6 +76,7 @@ func work(t *testing.T, shard string) {
 		t.Fatalf("%s=%q: %v", shardVariable, shard, err)
 	}
 	for i := range runs {
+		fmt.Printf("\n%s%d\n", playingMark, first+i*step)
 		p := playSeed(t, first+i*step)
 		line, err := json.Marshal(p)
 		if err != nil {
@@ -99,7 +100,10 @@ func checkBreak(t *testing.T) {
 	}
 }
 
-const playedMark = "played: "
+const (
+	playingMark = "playing: " // and the seed, before it is played
+	playedMark  = "played: "
+)
 
 func playSeed(t *testing.T, seed int) played {
 	p := plans().Example(seed)
@@ -126,7 +130,7 @@ func playSeed(t *testing.T, seed int) played {
 	}
 	slices.Sort(out.Points)
 	out.Points = slices.Compact(out.Points)
-	if len(h.wrong) > 0 && !onlyCatch() {
+	if len(h.wrong) > 0 && !onlyCatch() && os.Getenv("SHRINK") != "0" {
 		small, became := p.shrink(t, uint64(seed), h)
 		out.Plan, out.Still, out.Story = small.describe(), became.wrong, became.story
 	}

@@ -74,7 +74,7 @@ type world struct {
 	forgot bool          // the ledger was lost in between: lines may be missing
 	marks  []string      // of runners whose instances the Python program made: they are ours too
 
-	lifeMu      sync.Mutex   // of life, present and jumps, for those who act while lives come and go
+	lifeMu      turns        // of life, present and jumps, for those who act while lives come and go
 	skew        atomic.Int64 // how far the service's wall clock is ahead
 	jumps       []jump       // of it that the ledger does not know of yet
 	present     *config.Config
@@ -84,8 +84,18 @@ type world struct {
 	full        atomic.Bool // the ledger's disk has no space left
 	repeats     repeats
 	frozen      atomic.Pointer[time.Time] // the service does nothing until then
+	drawn       bool                      // it is that of a plan
 	calm        bool                      // nothing is in the way but crashes
-	longOutage  bool                      // a coordinator could not be reached for so long that it gives jobs up
+	bounded     bool                      // nothing is, but of some calls, instances or kinds of them
+	hangs       bool                      // a machine may be silent for as long as its coordinator waits
+	hides       bool                      // lists may hide what is there
+	purses      bool                      // who pays changes
+	purseMu     sync.Mutex
+	rotated     string
+	renamed     map[string]string // names of applications before somebody renamed them, by id
+	given       sync.Map          // keys of instances that were kept and given away
+	canceled    sync.Map          // jobs that users canceled, and when
+	longOutage  bool              // a coordinator could not be reached for so long that it gives jobs up
 	cuts        []powerCut
 	endings     []time.Time // of lives
 	grants      []time.Time // when answers that grant a job arrived
@@ -100,6 +110,13 @@ type world struct {
 	around      func(cloud.Provisioner) cloud.Provisioner
 	packs       gitpush.Cache
 }
+
+// turns is a lock for those who wait for the service while they hold it: in simulated time no
+// time passes while somebody waits for a mutex, and all does while somebody waits for a channel.
+type turns chan struct{}
+
+func (t turns) Lock()   { t <- struct{}{} }
+func (t turns) Unlock() { <-t }
 
 // powerCut is one end of a life.
 type powerCut struct {
@@ -136,7 +153,7 @@ func memory(t *testing.T) string {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, dir: memory(t), log: &bytes.Buffer{}, story: &story{}, armed: map[string]string{}, struck: map[string]bool{}, travels: map[string]int{}}
+	w := &world{t: t, seed: seed, dir: memory(t), log: &bytes.Buffer{}, story: &story{}, armed: map[string]string{}, struck: map[string]bool{}, travels: map[string]int{}, lifeMu: make(turns, 1)}
 	w.net = memnet.New(memnet.Config{Latency: w.latency})
 	w.bench = &bench{net: w.net, dir: w.dir, started: map[string]int{}}
 	w.clever = clever.New(clever.Config{URL: cleverURL, BootTime: bootTime, RepoDelay: 700 * time.Millisecond, Launcher: w.bench, Seed: seed})
@@ -256,6 +273,7 @@ func (w *world) beginFate(f *fate) {
 	seed := [32]byte{byte(w.seed), byte(w.lives)}
 	w.lifeMu.Lock()
 	cfg := w.current() // an operator may change it at this moment
+	w.book.begins(cfg)
 	w.lifeMu.Unlock()
 	l.manager, err = manager.New(cfg, manager.Deps{
 		Ledger: observed{ledger, w.book}, Log: w.logger(), Version: "test",
@@ -297,7 +315,11 @@ func (w *world) end() {
 	w.book.stops()
 	w.endings = append(w.endings, time.Now())
 	w.life.cancel()
+	stops := time.Now()
 	<-w.life.ended
+	if took := time.Since(stops); w.drawn && took > 4*time.Second && w.frozen.Load() == nil {
+		w.watch.fault("I6: the service takes %s to stop", took)
+	}
 	w.net.Client(fmt.Sprint("life ", w.lives)).Cut()
 	if err := w.life.store.Close(); err != nil {
 		w.t.Errorf("close the ledger: %v", err)
@@ -453,6 +475,7 @@ func (w *world) isQuiet() bool {
 			return false
 		}
 	}
+	w.book.look()
 	s := w.life.manager.Status()
 	left := slices.DeleteFunc(slices.Clone(s.Instances), func(vm fleet.Instance) bool { return w.isPlanted(vm.Key) })
 	return len(s.Jobs) == 0 && len(left) == 0 && s.StartedAt != (time.Time{})
