@@ -41,6 +41,14 @@ func (w *world) thaw() {
 	}
 }
 
+// awake waits until the service is not frozen, and a little longer: what somebody asks it at
+// the instant at which it wakes would come before or after what it does by itself.
+func (w *world) awake(after time.Duration) {
+	if until := w.frozen.Load(); until != nil && time.Now().Before(*until) {
+		time.Sleep(time.Until(*until) + 5*time.Millisecond + after)
+	}
+}
+
 // Limits that ran out while the service was stopped rest on nothing but that: a job whose
 // instance was being made runs on it, one that waited for room gets it.
 func TestFrozenWhileLaunching(t *testing.T) {

@@ -25,6 +25,7 @@ func (w *world) tidiesUp() {
 				w.removeByHand(app)
 			}
 		}
+		w.awake(449 * time.Microsecond)
 		w.lifeMu.Lock()
 		var kept []fleet.Instance
 		if w.life != nil {

@@ -206,6 +206,7 @@ func (w *world) lose() {
 // reloadNow changes the configuration, of the running life if there is one, and of those
 // to come.
 func (w *world) reloadNow(change func(c *config.Config)) {
+	w.awake(119 * time.Microsecond)
 	w.lifeMu.Lock()
 	defer w.lifeMu.Unlock()
 	next := *w.current()
@@ -236,6 +237,7 @@ func (w *world) current() *config.Config {
 
 // release releases the fuse, as an operator who has looked.
 func (w *world) release() {
+	w.awake(227 * time.Microsecond)
 	w.lifeMu.Lock()
 	defer w.lifeMu.Unlock()
 	if w.life != nil {

@@ -475,6 +475,7 @@ func (w *world) isQuiet() bool {
 			return false
 		}
 	}
+	w.awake(337 * time.Microsecond)
 	w.book.look()
 	s := w.life.manager.Status()
 	left := slices.DeleteFunc(slices.Clone(s.Instances), func(vm fleet.Instance) bool { return w.isPlanted(vm.Key) })
