@@ -15,6 +15,7 @@ import (
 // A job runs by every kind of credential that the cloud takes, and nothing of it is seen
 // anywhere.
 func TestEveryCredential(t *testing.T) {
+	t.Parallel()
 	user := func(signature string) config.Auth {
 		return config.Auth{
 			Scheme: config.AuthOAuth1, OAuthSignature: signature,

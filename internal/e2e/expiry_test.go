@@ -74,6 +74,7 @@ func (w *world) count(when, text string, least, most int, parts ...string) {
 // The end of a credential is said at the start and once a day, and as an error when it has
 // come.
 func TestCredentialEnds(t *testing.T) {
+	t.Parallel()
 	alive(t, func(w *world) {
 		end := time.Now().Add(50 * time.Hour)
 		w.ends(end.UnixMilli())

@@ -56,8 +56,10 @@ func TestHeptapodJobIsForwardedUnchanged(t *testing.T) {
 // certificates: the manager, and the instances in both sub-runner modes, get through,
 // artifacts included.
 func TestPrivateAuthorityAndClientCertificates(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"relay", "exec-fetched-job"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			n := newTown(t)
 			front := n.secureFront()
 			n.rewrite(n.gitlab, front, fmt.Sprintf("  sub_runner = %q\n  tls-ca-file = \"ca.pem\"\n  tls-cert-file = \"client.pem\"\n  tls-key-file = \"client.key\"\n", mode))

@@ -44,6 +44,7 @@ func (w *world) acquireAs(systemID string) (id int64) {
 // next start and ended, long before the coordinator would; a job of another manager of the
 // same runner, which is as silent, is left alone.
 func TestJobLostAtAcquisitionIsEnded(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 5)
 		defer w.close()
@@ -124,6 +125,7 @@ func TestLostJobThatMayNotBeCanceled(t *testing.T) {
 
 // A token that may not list the runner's jobs is tried once.
 func TestTokenThatMayNotLookForLostJobs(t *testing.T) {
+	t.Parallel()
 	run(t, func(w *world) {
 		w.overseen()
 		w.fault(gitlabURL, map[string]any{"match": "GET /api/v4/runners/*/jobs", "times": 0, "status": 403, "body": `{"message":"403 Forbidden"}`,

@@ -176,36 +176,42 @@ func (w *world) askew(next http.Handler) http.Handler {
 // A wall clock that jumps while the service runs ends no job early and keeps what stands in
 // no record from being destroyed, across a restart too, until somebody has looked.
 func TestClockJumpsWhileItRuns(t *testing.T) {
+	t.Parallel()
 	for _, by := range []time.Duration{-time.Hour, 7 * time.Minute, 3 * time.Hour} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, 11)
-			defer w.close()
-			w.plain()
-			w.begin("")
-			time.Sleep(90 * time.Second)
-			w.plant(12) // they are too young to go
-			time.Sleep(30 * time.Second)
-			w.jump(by)
-			time.Sleep(15 * time.Minute)
-			w.end()
-			w.begin("")
-			time.Sleep(15 * time.Minute)
-			if left := w.plantedLeft(); left != 12 {
-				t.Errorf("by %s: %d of 12 instances in no record are left", by, left)
-			}
-			w.release()
-			time.Sleep(4 * time.Hour) // the clock may have been set back by so much
-			if left := w.plantedLeft(); left == 12 {
-				t.Errorf("by %s: none is destroyed after the fuse was released", by)
-			}
-			w.clear()
-			if !w.quiet(patience) {
-				t.Errorf("by %s: not quiet: %+v", by, w.life.manager.Status())
-			}
-			w.report()
-			w.end()
+		t.Run(by.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { clockJumps(t, by) })
 		})
 	}
+}
+
+func clockJumps(t *testing.T, by time.Duration) {
+	w := newWorld(t, 11)
+	defer w.close()
+	w.plain()
+	w.begin("")
+	time.Sleep(90 * time.Second)
+	w.plant(12) // they are too young to go
+	time.Sleep(30 * time.Second)
+	w.jump(by)
+	time.Sleep(15 * time.Minute)
+	w.end()
+	w.begin("")
+	time.Sleep(15 * time.Minute)
+	if left := w.plantedLeft(); left != 12 {
+		t.Errorf("by %s: %d of 12 instances in no record are left", by, left)
+	}
+	w.release()
+	time.Sleep(4 * time.Hour) // the clock may have been set back by so much
+	if left := w.plantedLeft(); left == 12 {
+		t.Errorf("by %s: none is destroyed after the fuse was released", by)
+	}
+	w.clear()
+	if !w.quiet(patience) {
+		t.Errorf("by %s: not quiet: %+v", by, w.life.manager.Status())
+	}
+	w.report()
+	w.end()
 }
 
 // plantedLeft counts the planted applications that are still there.

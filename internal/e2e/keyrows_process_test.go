@@ -78,6 +78,7 @@ func processRows() map[string]processRow {
 }
 
 func TestKeysOfTheProcess(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("builds the programs and takes its time")
 	}

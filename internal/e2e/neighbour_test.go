@@ -41,6 +41,7 @@ func TestMendedAttributesCountAtOnce(t *testing.T) {
 // A group that names an organisation which the cloud does not know, or can't tell about,
 // never keeps the others from being served.
 func TestOneTenantsCloudDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]map[string]any{
 		"unknown organisation": nil,
 		"503":                  {"status": 503, "body": "<html>"},
@@ -73,6 +74,7 @@ func TestOneTenantsCloudDelaysNoOther(t *testing.T) {
 // A tenant for whom nothing can be made has many jobs in the queue: those of the others
 // run all the same, and soon.
 func TestABrokenTenantDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]map[string]any{
 		"credential refused": {"status": 401, "body": `{"id":2001,"message":"Not connected","type":"error"}`},
 		"refused":            {"status": 402, "body": `{"id":3001,"message":"the organisation has to pay first","type":"error"}`},

@@ -54,6 +54,7 @@ func run(t *testing.T, setup func(w *world), look func(w *world)) {
 
 // An answer that is cut after the call took effect never leads to a second instance.
 func TestCutAnswers(t *testing.T) {
+	t.Parallel()
 	for _, match := range []string{
 		"POST /v2/organisations/*/applications", "DELETE /v2/organisations/*/applications/*", "GET /v2/organisations/*/applications/*",
 		"POST /git/*/git-receive-pack", "GET /v2/organisations/*/applications",
@@ -72,6 +73,7 @@ func TestCutAnswers(t *testing.T) {
 
 // Whatever the cloud answers for a while, the jobs run afterwards and nothing is left.
 func TestCloudMisbehaves(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]map[string]any{
 		"503 with HTML":    {"status": 503, "body": "<html>busy</html>"},
 		"500":              {"status": 500, "body": `{"id":-500,"message":"Error from provider","type":"error"}`},
@@ -93,6 +95,7 @@ func TestCloudMisbehaves(t *testing.T) {
 
 // A coordinator that misbehaves never ends the service, and its jobs run afterwards.
 func TestCoordinatorMisbehaves(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]map[string]any{
 		"500":         {"status": 500},
 		"502":         {"status": 502, "body": "<html>bad gateway</html>"},
@@ -154,6 +157,7 @@ func TestBrokenProxyDestroysNothing(t *testing.T) {
 // SIGTERM ends the service within five seconds, whatever is under way; the next start
 // goes on.
 func TestStopIsQuick(t *testing.T) {
+	t.Parallel()
 	for _, at := range []time.Duration{0, 200 * time.Millisecond, time.Second, 3 * time.Second, 20 * time.Second, time.Minute} {
 		t.Run(at.String(), func(t *testing.T) {
 			run(t, func(w *world) {
@@ -175,6 +179,7 @@ func TestStopIsQuick(t *testing.T) {
 // The ledger is lost while jobs run, beside look-alike applications of others: the jobs
 // end well, ours go, the others stay.
 func TestLedgerIsLost(t *testing.T) {
+	t.Parallel()
 	for _, at := range []time.Duration{5 * time.Second, 15 * time.Second, 40 * time.Second, 2 * time.Minute} {
 		t.Run(at.String(), func(t *testing.T) {
 			run(t, func(w *world) {
@@ -303,6 +308,7 @@ func TestTraceWatchToken(t *testing.T) {
 // Deletions that fail, or are accepted and not done: the weight is held until the cloud
 // itself says that the instance is gone, however often it takes, and then it is gone.
 func TestDeletionResists(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]map[string]any{
 		"accepted, not done": {"status": 200, "body": `{"id":302,"message":"deleted","type":"success"}`, "times": 9},
 		"500":                {"status": 500, "times": 60},

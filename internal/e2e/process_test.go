@@ -250,6 +250,7 @@ func (n *town) quiet(limit time.Duration) bool {
 // The real program is killed again and again in the middle of ten jobs, run by real
 // shells: every job ends as it should, none runs twice, nothing is left.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	n := newTown(t)
 	out := filepath.Join(n.dir, "ran")
 	for i := range 10 {
@@ -290,6 +291,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 // The state folder is lost while jobs run, beside applications of others whose names
 // look like ours.
 func TestStateFolderIsLost(t *testing.T) {
+	t.Parallel()
 	n := newTown(t)
 	owner, err := fleet.OwnerOf(gitlab.RunnerToken, n.gitlab)
 	if err != nil {
@@ -377,6 +379,7 @@ func (n *town) checkSecrets() {
 // SIGHUP takes a good configuration over, refuses a bad one and says why; SIGUSR1 writes
 // the state to the log, without a secret.
 func TestSignalsReloadAndDump(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs processes")
 	}

@@ -73,6 +73,7 @@ func TestInstanceWideRunner(t *testing.T) {
 // how many jobs, and none waits for the other to have none left. Their jobs' ids are the
 // same ones.
 func TestCoordinatorsShareOneQuota(t *testing.T) {
+	t.Parallel()
 	run(t, func(w *world) {
 		w.coordinator(heptapodURL)
 		w.addRunner("second", "glrt-canary-second", heptapodURL)
