@@ -104,26 +104,35 @@ func TestCredentialsThatContradict(t *testing.T) {
 }
 
 // A runner that acts as one user for all needs to know whom for, and nothing more.
-func TestMissingAttributes(t *testing.T) {
+func TestUnconnected(t *testing.T) {
 	t.Parallel()
 	many := "\ncc_multi_tenant = true\ncc_gitlab_namespace_attributes_token = \"n\"\ncc_orga_token_attribute = \"key\""
-	both := map[string]secret.String{"cc_orga_id": secret.New("o"), "key": secret.New("k"), "else": secret.New("e")}
+	of := func(id, key string) map[string]secret.String {
+		return map[string]secret.String{"cc_orga_id": secret.New(id), "key": secret.New(key), "else": secret.New("e")}
+	}
+	const no = "has no attribute "
+	const wrong = "has an attribute cc_orga_id that is no id of an organisation (orga_...)"
 	for _, c := range []struct {
 		lines      string
 		attributes map[string]secret.String
-		want       []string
+		want       string
 	}{
-		{asOAuth, nil, []string{"cc_orga_id", "key"}},
-		{asOAuth, map[string]secret.String{"key": secret.New("k")}, []string{"cc_orga_id"}},
-		{asOAuth, map[string]secret.String{"cc_orga_id": secret.New("o"), "key": {}}, []string{"key"}},
-		{asOAuth, both, nil},
-		{asUser, nil, []string{"cc_orga_id"}},
-		{asUser, map[string]secret.String{"cc_orga_id": secret.New("o")}, nil},
-		{asUser, both, nil},
+		{asOAuth, nil, no + "cc_orga_id and key"},
+		{asOAuth, of("", "k"), no + "cc_orga_id"},
+		{asOAuth, of("orga_x", ""), no + "key"},
+		{asOAuth, of("orga_07cf2ef0-c9ad-4f04-b492-94c164f95c76", "k"), ""},
+		{asOAuth, of("user_x", "k"), ""},
+		{asUser, nil, no + "cc_orga_id"},
+		{asUser, map[string]secret.String{"cc_orga_id": secret.New("orga_x")}, ""},
+		{asUser, of("orga_x", "k"), ""},
+		{asOAuth, of("CANARY-token", "orga_x"), wrong}, // mixed up
+		{asOAuth, of("orga_", "k"), wrong},
+		{asOAuth, of("orga_x/../y", "k"), wrong},
+		{asOAuth, of("orga_x\x1b[31m", "k"), wrong},
+		{asUser, of("orga_x ", ""), wrong},
 	} {
-		got := mustRead(t, tokenless(c.lines+many)).Runners[0].Clever.MissingAttributes(c.attributes)
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%s with %v (-want +got):\n%s", c.lines, c.attributes, diff)
+		if got := mustRead(t, tokenless(c.lines+many)).Runners[0].Clever.Unconnected(c.attributes); got != c.want {
+			t.Errorf("%s with %v: %q, want %q", c.lines, c.attributes, got, c.want)
 		}
 	}
 }

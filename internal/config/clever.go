@@ -4,6 +4,7 @@ package config
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -52,9 +53,25 @@ func (r *reader) otherMode(many bool) {
 	}
 }
 
-// MissingAttributes names the attributes that a top-level group lacks to be connected to an
+// organisation is the form of the ids that Clever Cloud gives to who can pay.
+var organisation = regexp.MustCompile(`^(orga|user)_[0-9A-Za-z_-]{1,64}$`)
+
+// Unconnected tells why a top-level group is not connected to an organisation by these
+// attributes; "" when it is. An id is shown everywhere: what does not look like one may be
+// the token, put into the wrong attribute, and is told as little as that.
+func (c Clever) Unconnected(attributes map[string]secret.String) (problem string) {
+	if missing := c.missingAttributes(attributes); len(missing) > 0 {
+		return "has no attribute " + strings.Join(missing, " and ")
+	}
+	if !organisation.MatchString(attributes[c.OrgaIDAttribute].Reveal()) {
+		return "has an attribute " + c.OrgaIDAttribute + " that is no id of an organisation (orga_...)"
+	}
+	return ""
+}
+
+// missingAttributes names the attributes that a top-level group lacks to be connected to an
 // organisation. A runner that acts as one user for all tenants needs no token of theirs.
-func (c Clever) MissingAttributes(attributes map[string]secret.String) []string {
+func (c Clever) missingAttributes(attributes map[string]secret.String) []string {
 	var missing []string
 	if attributes[c.OrgaIDAttribute].Empty() {
 		missing = append(missing, c.OrgaIDAttribute)

@@ -39,7 +39,7 @@ func ofCloud() map[string]string {
 	return map[string]string{
 		"cc_token": "CANARY-cc-token", "another's cc_token": "CANARY-wrong-token", "group attribute": "CANARY-tenant-token",
 		"consumer secret": "CANARY-consumer-secret", "OAuth token": "CANARY-oauth-token", "OAuth secret": "CANARY-oauth-secret",
-		"git password": "CANARY-git-password",
+		"git password": "CANARY-git-password", "token in the other attribute": "CANARY-mixed-up-token",
 	}
 }
 
@@ -95,6 +95,7 @@ func (n *canary) watched() {
 	}
 	group("good", "orga_tenant", s["group attribute"])
 	group("bad", "orga_tenant", s["another's cc_token"])
+	group("mixed", s["token in the other attribute"], "orga_tenant")
 	var text strings.Builder
 	fmt.Fprintf(&text, "state_file = %q\nlisten_address = \"127.0.0.1:%s\"\npaas_listen_token = %q\ncheck_interval = 0.2\njob_progress_poll_interval = 0.3\n",
 		filepath.Join(n.dir, "state", "state.db"), n.port, s["listener"])
@@ -208,7 +209,7 @@ func newCanary(t *testing.T, overlay string) *canary {
 func (n *canary) play() {
 	variables := map[string]any{"SHOWN": ofJobs()["open variable"], "HIDDEN": map[string]any{"value": ofJobs()["masked variable"], "masked": true}}
 	wait := "while [ ! -e " + filepath.Join(n.dir, "go") + " ]; do sleep 0.1; done"
-	for _, project := range []string{"good/one", "bad/two", "good/three", "good/four", "bad/five", "good/six"} {
+	for _, project := range []string{"good/one", "bad/two", "good/three", "mixed/four", "bad/five", "good/six", "mixed/seven", "good/eight"} {
 		n.call(http.MethodPost, n.gitlab+"/_sim/jobs", map[string]any{"script": []string{wait}, "project": project, "variables": variables}, nil)
 	}
 	for _, f := range []map[string]any{
@@ -267,7 +268,7 @@ func TestNoSecretLeavesTheProcess(t *testing.T) {
 		t.Errorf("I7: %s", leak)
 	}
 	given := everywhere(ofCloud(), nowhere())
-	for _, elsewhere := range []string{"runner token behind a proxy", "listener", "registration", "proxy", "mistyped token", "mistyped registration"} {
+	for _, elsewhere := range []string{"runner token behind a proxy", "listener", "registration", "proxy", "mistyped token", "mistyped registration", "token in the other attribute"} {
 		delete(given, elsewhere)
 	}
 	for _, name := range n.traffic.unused(given) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
@@ -89,8 +88,8 @@ func (m *Manager) notRead(r *runner, p *purse, err error) {
 // fill takes the organisation and its token out of a group's attributes.
 func (p *purse) fill(cc config.Clever, attributes map[string]secret.String) {
 	p.problem = ""
-	if missing := cc.MissingAttributes(attributes); len(missing) > 0 {
-		p.problem = fmt.Sprintf("the group %s has no attribute %s: it is not connected to an organisation", p.group, strings.Join(missing, " and "))
+	if problem := cc.Unconnected(attributes); problem != "" {
+		p.problem = fmt.Sprintf("the group %s %s: it is not connected to an organisation", p.group, problem)
 		return
 	}
 	// An organisation's id is no secret.
@@ -128,7 +127,7 @@ func (m *Manager) discover(ctx context.Context, r *runner) {
 func (m *Manager) found(r *runner, groups []coordinator.Group) {
 	has := map[string]bool{}
 	for _, g := range groups {
-		if len(r.cfg.Clever.MissingAttributes(g.Attributes)) > 0 {
+		if r.cfg.Clever.Unconnected(g.Attributes) != "" {
 			continue
 		}
 		has[g.Path] = true

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/coordinator"
@@ -37,16 +36,16 @@ func (q *questions) tenants(ctx context.Context, client *coordinator.Client) ([]
 	}
 	var payers []payer
 	for _, g := range groups {
-		missing := cc.MissingAttributes(g.Attributes)
+		problem := cc.Unconnected(g.Attributes)
 		org := g.Attributes[cc.OrgaIDAttribute].Reveal() // an organisation's id is no secret
 		switch {
-		case len(missing) == 0:
+		case problem == "":
 			payers = append(payers, payer{
 				tenant: cloud.Tenant{ID: org, Token: g.Attributes[cc.OrgaTokenAttribute]},
 				name:   fmt.Sprintf("%.80s (group %s)", org, g.Path),
 			})
 		case org != "" || !g.Attributes[cc.OrgaTokenAttribute].Empty():
-			out = append(out, q.found(Warning, "group %s: attribute %s is missing; its jobs will fail", g.Path, strings.Join(missing, " and "))...)
+			out = append(out, q.found(Warning, "group %s %s; its jobs will fail", g.Path, problem)...)
 		}
 	}
 	if len(payers) == 0 {

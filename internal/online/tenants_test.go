@@ -40,8 +40,8 @@ func TestEachTenantIsLookedAt(t *testing.T) {
 		got := w.check(cfg)
 		w.want("the groups", got[:8],
 			"good: token: known", "good: no other manager", "good: "+attributes+": known to http://gitlab.test",
-			"warning: group half: attribute cc_orga_token is missing; its jobs will fail",
-			"warning: group rest: attribute cc_orga_id is missing; its jobs will fail",
+			"warning: group half has no attribute cc_orga_token; its jobs will fail",
+			"warning: group rest has no attribute cc_orga_id; its jobs will fail",
 			"good: cloud: zone par", "good: flavors",
 			"good: cloud, orga_one (group one): the credential is good; zone par")
 		w.want("the tenants", got[8:], "good: credential of orga_one (group one): ends on ",
