@@ -35,6 +35,7 @@ type lies struct {
 	turn  map[string]int    // lists shown while every second one is fresh all the same; nil = all are old
 	full  int               // every creation is answered so, as if the cloud had forgotten to give a quota back
 	never string            // the API name of a flavor of which there is no capacity
+	poor  string            // an organisation that gets nothing more
 	told  int               // how often that was said
 
 	deny    int // questions about jobs are refused with this status
@@ -78,13 +79,21 @@ func (l *lies) refuseFlavor(name string) {
 	l.never = name
 }
 
+// refuseOrganisation lets every creation for an organisation be refused; "" = for none.
+func (l *lies) refuseOrganisation(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.poor = name
+}
+
 // refuses tells whether a creation asks for the flavor that there is none of.
 func (l *lies) refuses(r *http.Request) bool {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.never == "" || !bytes.Contains(body, []byte(`"`+l.never+`"`)) {
+	none := l.never != "" && bytes.Contains(body, []byte(`"`+l.never+`"`))
+	if !none && (l.poor == "" || !strings.Contains(r.URL.Path, "/"+l.poor+"/")) {
 		return false
 	}
 	l.told++

@@ -165,6 +165,7 @@ func (m *Manager) step(ctx context.Context) {
 		m.sweep(ctx, r)
 		m.watchExpiry(ctx, r)
 		m.searchGrants(ctx, r)
+		m.askHealth(ctx, r)
 	}
 	for _, j := range m.jobList() {
 		m.advance(ctx, j)

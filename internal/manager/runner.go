@@ -35,6 +35,7 @@ type runner struct {
 	alarmed     bool
 	coordOK     time.Time // the coordinator answered somebody well
 	health      lane
+	doubted     bool // whether the coordinator is well is to be asked
 	strictUntil time.Time
 	grants      grants
 	askedAt     time.Time       // for a job, last

@@ -181,7 +181,7 @@ func (m *Manager) countRefusal(ctx context.Context, j *job) {
 		m.finish(ctx, j, resultUnknown)
 		return
 	}
-	m.askHealth(ctx, j.runner)
+	j.runner.doubted = true // asked in the next step: this one's context is that of a call that has ended
 }
 
 // refusalsMeanEnd tells whether refusals can be taken as the job's end. A broken proxy
@@ -208,10 +208,10 @@ func (m *Manager) refusalsMeanEnd(j *job) bool {
 // askHealth asks the coordinator something that it answers well unless something stands
 // before it: does it know the runner? Nobody else may be asking it anything just now.
 func (m *Manager) askHealth(ctx context.Context, r *runner) {
-	if !r.health.idle() {
+	if !r.doubted || !r.health.idle() {
 		return
 	}
-	r.health.busy = true
+	r.doubted, r.health.busy = false, true
 	client, token, begun := r.client, r.cfg.Token, time.Now()
 	m.do(ctx, "ask whether the coordinator is well", callTimeout, func(ctx context.Context) event {
 		_, err := client.Verify(ctx, token, client.SystemID())

@@ -32,6 +32,9 @@ func (m *Manager) nextWake() time.Time {
 			w.add(r.askedAt.Add(heldPoll))
 		}
 		w.lane(&r.flavorLane)
+		if r.doubted {
+			w.lane(&r.health)
+		}
 		if r.searchesGrants() {
 			w.lane(&r.grants.lane)
 		}
