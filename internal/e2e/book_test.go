@@ -49,6 +49,8 @@ type book struct {
 	looser     *config.Config // what it is replaced by, or replaces, while that is not certain
 	reloaded   time.Time      // the last time
 	removed    map[string]time.Time
+	jumped     time.Time            // when the clock jumped so that the fuse has to blow
+	skewed     time.Time            // when it jumped last
 	making     map[string]bool      // keys that the present life has asked for
 	lastFailed map[string]time.Time // when a creation failed, by kind of instance
 	touched    map[fleet.JobID]time.Time
@@ -56,8 +58,8 @@ type book struct {
 	askable    map[string]time.Time
 	told       map[string]bool
 	faulty     map[fleet.JobID]bool
-	// parkedTooLong: a runner asks as if it were strict, for an hour.
-	parkedTooLong bool
+	// parkedTooLong: since then a runner asks as if it were strict, for an hour.
+	parkedTooLong map[string]time.Time
 }
 
 // noted is a record and when it came into its state.
@@ -114,6 +116,17 @@ func (b *book) inForce() *config.Config {
 	return b.cfg
 }
 
+// jumps is told that the wall clock is set under the present life.
+func (b *book) jumps(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	near := time.Since(b.skewed) < 2*time.Minute // one may undo the other before anybody looks
+	b.skewed, b.jumped = time.Now(), time.Time{}
+	if by.Abs() > noticed+time.Minute && !near {
+		b.jumped = time.Now()
+	}
+}
+
 // freezes is told that the present life does nothing until a time.
 func (b *book) freezes(until time.Time) {
 	b.mu.Lock()
@@ -163,9 +176,9 @@ func (b *book) open(snap store.Snapshot) {
 	now := time.Now()
 	b.begun, b.drained, b.failed, b.failures = now, time.Time{}, time.Time{}, 0
 	b.jobs, b.instances = map[fleet.JobID]noted[fleet.Job]{}, map[string]noted[fleet.Instance]{}
-	b.making = map[string]bool{}
+	b.making, b.jumped, b.skewed = map[string]bool{}, time.Time{}, time.Time{}
 	b.creates, b.lastFailed, b.lines = map[string]int{}, map[string]time.Time{}, newLines()
-	b.askable, b.launchable, b.parkedTooLong, b.attended = map[string]time.Time{}, time.Time{}, false, now
+	b.askable, b.launchable, b.parkedTooLong, b.attended = map[string]time.Time{}, time.Time{}, map[string]time.Time{}, now
 	for _, rec := range snap.Jobs {
 		b.jobs[rec.JobID] = noted[fleet.Job]{rec, now}
 	}
@@ -256,8 +269,11 @@ func (b *book) committed(change store.Change, err error) {
 			b.blown[strings.TrimSuffix(tenant, " ")] = why != ""
 		}
 	}
+	if b.blown[""] {
+		b.jumped = time.Time{}
+	}
 	if change.Name == "release fuse" {
-		b.passed = nil
+		b.passed, b.jumped = nil, time.Time{}
 	}
 }
 

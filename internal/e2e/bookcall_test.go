@@ -49,7 +49,8 @@ func (b *book) asks(runner string) {
 	}
 	quota, need := quotaOf(b.loosest()), weights["XS"]
 	for _, r := range b.w.cfg.Runners {
-		if r.Name == runner && r.StrictAdmission {
+		parked, ever := b.parkedTooLong[runner]
+		if r.Name == runner && (r.StrictAdmission || ever && old(parked) && time.Since(parked) < time.Hour-slack) {
 			for _, weight := range weights {
 				if weight <= quota {
 					need = max(need, weight)
@@ -212,6 +213,9 @@ func (b *book) checkDeletion(app string) {
 		return
 	}
 	for _, there := range b.w.clever.Applications() {
+		if there.ID == app && time.Since(there.CreatedAt) < 2*time.Minute && b.w.drawn && !b.shifted && there.State != "deleted" {
+			b.fault("I4: %s is deleted %s after it was made, and is not the one that is recorded", app, time.Since(there.CreatedAt))
+		}
 		if there.ID == app && hasMachine(there) && !b.python() {
 			b.fault("I4: %s is deleted while a machine runs in it, and is not the one that is recorded", app)
 		}

@@ -69,6 +69,11 @@ func (b *book) checkFigures(status manager.Status, audit manager.Audit) {
 	if status.OpenJobs != u.open || status.Provisioning > u.provisioning {
 		b.fault("I3: %d jobs and %d in the making are shown, recorded are %d and %d", status.OpenJobs, status.Provisioning, u.open, u.provisioning)
 	}
+	for tenant, blown := range b.blown {
+		if blown && status.Fuse == "" && !b.forgot {
+			b.fault("I4: the fuse of %q is recorded as blown, and is shown as whole", tenant)
+		}
+	}
 	told, unexplained := map[string]manager.AuditEntry{}, 0
 	for _, e := range audit.Entries {
 		if e.Ledger != "" || told[e.Key].Key == "" {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/store"
 )
@@ -30,6 +31,9 @@ func (b *book) checkJob(rec fleet.Job) {
 	}
 	if old.State != rec.State && !slices.Contains(strings.Fields(jobMoves()[old.State]), string(rec.State)) {
 		b.fault("I1: job %d goes from %s to %s", rec.ID, old.State, rec.State)
+	}
+	if payer := "orga_" + rec.Namespace; rec.Tenant != "" && rec.Tenant != payer && (rec.Namespace == "one" || rec.Namespace == "two") && b.w.drawn && !b.w.purses {
+		b.fault("I7: job %d of group %s is paid by %s", rec.ID, rec.Namespace, rec.Tenant)
 	}
 	if old.PrefixFrozen && (old.Prefix != rec.Prefix || !rec.PrefixFrozen) {
 		b.fault("I1: what stands before the sub-runner's output of job %d is frozen, and changes from %q to %q", rec.ID, old.Prefix, rec.Prefix)
@@ -89,15 +93,20 @@ func (b *book) checkNewJob(rec fleet.Job) {
 	i := b.w.runner(rec.Owner)
 	// An open request reserves nothing, and what it brings may meet a job that was adopted
 	// meanwhile, after a lost ledger: that waits then.
-	if rec.State != fleet.JobAcquired || i < 0 || b.w.reloaded.Load() || b.w.forgot {
+	if rec.State != fleet.JobAcquired || i < 0 || time.Since(b.reloaded) < 80*time.Second || b.w.forgot {
+		return // a request may be held since before a reload
+	}
+	cfg := b.inForce()
+	at := slices.IndexFunc(cfg.Runners, func(r config.Runner) bool { return r.Owner == rec.Owner })
+	if at < 0 {
 		return
 	}
-	if limit := b.w.cfg.Runners[i].Limit; limit > 0 && mine > limit {
+	if limit := cfg.Runners[at].Limit; limit > 0 && mine > limit {
 		b.fault("I3: %d jobs of a runner are open, its limit is %d", mine, limit)
 	}
 	// An open request of another runner reserves nothing.
-	if most := b.w.cfg.Concurrent + len(b.w.cfg.Runners) - 1; all > most {
-		b.fault("I3: %d jobs are open, the limit is %d", all, b.w.cfg.Concurrent)
+	if most := cfg.Concurrent + len(cfg.Runners) - 1; all > most {
+		b.fault("I3: %d jobs are open, the limit is %d", all, cfg.Concurrent)
 	}
 }
 
@@ -194,7 +203,15 @@ func (b *book) checkReason(old, rec fleet.Job) {
 		b.fault("I1: job %d fails since the platform refused (%s), which it did not", rec.ID, rec.FailureText)
 	}
 	if strings.Contains(rec.FailureText, "No instance was free") {
-		b.parkedTooLong = true
+		b.parkedTooLong[rec.Runner] = time.Now()
+	}
+	many := b.w.cfg.Runners[0].Clever.MultiTenant
+	if key := rec.Owner.Key(rec.ID); many && strings.Contains(rec.FailureText, "The platform refuses to make") && b.lines.unasked[key] == 1 && !b.lines.refused[key] {
+		b.fault("I8: job %d fails though its tenant's credential was not read again", rec.ID)
+	}
+	named := rec.Namespace == "one" || rec.Namespace == "two"
+	if lacks := strings.Contains(rec.FailureText, "has no attribute"); lacks && named && !b.w.poor.Load() && time.Since(time.Unix(0, b.w.richAgain.Load())) > time.Minute {
+		b.fault("I8: job %d fails since nobody pays (%s), and its group has an organisation", rec.ID, rec.FailureText)
 	}
 }
 

@@ -39,8 +39,49 @@ func (b *book) lookNow() {
 			b.fault("I1: job %d is %s since %s: %s", id.ID, n.rec.State, time.Since(n.since).Round(time.Second), why)
 		}
 	}
+	if !b.jumped.IsZero() && time.Since(later(b.jumped, b.attended)) > patienceToAct {
+		b.jumped = time.Time{}
+		b.fault("I4: the wall clock has jumped, and the fuse is not blown")
+	}
 	if b.w.bounded && time.Since(b.attended) > settled {
 		b.checkIdle()
+		b.checkListed()
+	}
+}
+
+// checkListed: all organisations are looked through again and again.
+func (b *book) checkListed() {
+	if b.w.purses || b.w.reloaded.Load() {
+		return
+	}
+	often := map[string]time.Duration{"orga_sim": 150 * time.Second}
+	if b.w.cfg.Runners[0].Clever.MultiTenant {
+		often = map[string]time.Duration{"orga_one": 14 * time.Minute, "orga_two": 14 * time.Minute}
+	}
+	for _, r := range b.inForce().Runners {
+		for organisation, limit := range often {
+			of := r.Name + " /v2/organisations/" + organisation + "/applications"
+			if since := time.Since(later(b.lines.listed[of], b.attended)); since > limit && !b.told[of] && !b.lines.unlisted[of] {
+				b.told[of] = true
+				b.fault("I5: runner %s has not looked through %s for %s", r.Name, organisation, since)
+			}
+		}
+	}
+}
+
+// checkAccount: a group that belongs to another organisation now blows the fuse, as long as
+// anything is recorded in the one before.
+func (b *book) checkAccount() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.w.pursesOnly || b.failures > 0 || time.Since(b.attended) < 9*time.Minute || len(b.blown) > 0 {
+		return
+	}
+	for key, n := range b.instances {
+		if n.rec.Namespace == "one" && n.rec.Tenant == "orga_one" && n.rec.State != fleet.InstanceGone && time.Since(n.rec.IntendedAt) > 9*time.Minute {
+			b.fault("I4: the group of %s belongs to another organisation for ten minutes, and the fuse is not blown", key)
+			return
+		}
 	}
 }
 
@@ -223,7 +264,13 @@ func (b *book) checkIdle() {
 // fails tells whether the making of instances of a job's kind has failed of late.
 func (b *book) fails(rec fleet.Job) bool {
 	n, last := b.creates[rec.Tenant+" "+rec.Flavor], b.lastFailed[rec.Tenant+" "+rec.Flavor]
-	return n > 0 && time.Since(last) < 13*time.Minute
+	for _, other := range b.jobs {
+		if n > 0 && other.rec.State == fleet.JobLaunching && other.rec.Tenant == rec.Tenant && other.rec.Flavor == rec.Flavor {
+			return true // that is the one that is tried
+		}
+	}
+	pause := min(30*time.Second<<max(0, min(n-3, 10)), 10*time.Minute)
+	return n > 0 && time.Since(last) < pause+pause/5+30*time.Second
 }
 
 // idle notes since when something could be done, and says once when that is too long.
@@ -247,7 +294,7 @@ func (b *book) largest(r config.Runner, quota fleet.Weight) fleet.Weight {
 			need = max(need, weight)
 		}
 	}
-	if !r.StrictAdmission && !b.parkedTooLong {
+	if !r.StrictAdmission && b.parkedTooLong[r.Name].IsZero() {
 		return weights["XS"]
 	}
 	return need

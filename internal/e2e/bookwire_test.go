@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,8 @@ type lines struct {
 	quiet    map[string]time.Time        // until when a call is asked not to be made
 	failed   map[string][]time.Time      // when calls failed
 	refused  map[string]bool             // keys whose creation the platform refused for good
+	made     map[string]bool             // keys whose creation was answered well
+	unasked  map[string]int              // refusals of the credential for the creation of a key
 	own      bool                        // the platform refused anything in its own words
 	listed   map[string]time.Time        // when an organisation's list was answered last, by who asked
 	unlisted map[string]bool             // of which a list failed, or was never asked for
@@ -36,7 +39,7 @@ type lines struct {
 
 func newLines() lines {
 	return lines{
-		quiet: map[string]time.Time{}, failed: map[string][]time.Time{}, refused: map[string]bool{}, listed: map[string]time.Time{},
+		made: map[string]bool{}, unasked: map[string]int{}, quiet: map[string]time.Time{}, failed: map[string][]time.Time{}, refused: map[string]bool{}, listed: map[string]time.Time{},
 		unlisted: map[string]bool{}, denied: map[fleet.JobID][]time.Time{}, well: map[string]time.Time{}, open: map[string]bool{}, asked: map[string]time.Time{},
 	}
 }
@@ -129,6 +132,7 @@ func (b *book) answered(who, name, key string, r *http.Request, answer *http.Res
 	}
 	bad := err != nil || answer.StatusCode >= http.StatusBadRequest
 	if !bad {
+		b.lines.made[key] = key != "" && bytes.Contains(peek(answer), []byte(`"id":"app_`))
 		return
 	}
 	if !strings.HasSuffix(name, "(probe)") || err != nil || answer.StatusCode != http.StatusRequestedRangeNotSatisfiable {
@@ -165,17 +169,15 @@ func (b *book) noteFailure(name string, r *http.Request, now time.Time) {
 
 // noteRefusal keeps what the platform refuses in its own words.
 func (b *book) noteRefusal(key string, answer *http.Response) {
-	raw, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return
-	}
-	_ = answer.Body.Close()
-	answer.Body = io.NopCloser(bytes.NewReader(raw))
+	raw := peek(answer)
 	own := bytes.Contains(raw, []byte(`"type":"error"`)) || answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden
 	if !own {
 		return
 	}
 	b.lines.own = true
+	if answer.StatusCode == http.StatusUnauthorized && key != "" {
+		b.lines.unasked[key]++
+	}
 	if key != "" && answer.StatusCode == http.StatusBadRequest && bytes.Contains(raw, []byte("quota")) {
 		b.lines.refused[key] = true
 	}
@@ -187,7 +189,9 @@ func (b *book) noteDenial(r *http.Request, answer *http.Response, err error, now
 		return
 	}
 	place := r.URL.Scheme + "://" + r.URL.Host
-	good := answer.StatusCode < http.StatusMultipleChoices && !strings.Contains(answer.Header.Get("Content-Type"), "html")
+	kind := answer.Header.Get("Content-Type")
+	good := answer.StatusCode < http.StatusMultipleChoices && !strings.Contains(kind, "html")
+	foreign := strings.Contains(kind, "html") || answer.StatusCode == http.StatusNotFound && strings.HasPrefix(kind, "text/")
 	if good {
 		b.lines.well[place] = now
 	}
@@ -198,6 +202,7 @@ func (b *book) noteDenial(r *http.Request, answer *http.Response, err error, now
 		switch {
 		case good && r.Method != http.MethodPatch:
 			delete(b.lines.denied, id)
+		case foreign:
 		case answer.StatusCode == http.StatusUnauthorized, answer.StatusCode == http.StatusForbidden, answer.StatusCode == http.StatusNotFound:
 			if r.Method != http.MethodGet {
 				b.lines.denied[id] = append(b.lines.denied[id], now)
@@ -213,10 +218,29 @@ func (b *book) mayBeEnded(id fleet.JobID) string {
 	if len(row) < 3 || row[len(row)-1].Sub(row[len(row)-3]) > time.Minute {
 		return fmt.Sprintf("it was refused at %v", row)
 	}
-	if b.lines.well[id.Coordinator].Before(row[len(row)-3].Add(-2 * time.Minute)) {
+	first := slices.IndexFunc(row, func(at time.Time) bool { return time.Since(at) <= time.Minute })
+	if first < 0 || b.lines.well[id.Coordinator].Before(row[first]) {
 		return "its coordinator refuses everything since " + b.lines.well[id.Coordinator].String()
 	}
 	return ""
+}
+
+// peek reads an answer's body and leaves it to be read.
+func peek(answer *http.Response) []byte {
+	raw, err := io.ReadAll(answer.Body)
+	_ = answer.Body.Close()
+	answer.Body = io.NopCloser(io.MultiReader(bytes.NewReader(raw), bodyEnd{err}))
+	return raw
+}
+
+// bodyEnd is the end of a body, which may have been cut.
+type bodyEnd struct{ err error }
+
+func (b bodyEnd) Read([]byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	return 0, io.EOF
 }
 
 func (l *lines) noteList(of string, good bool, now time.Time) {

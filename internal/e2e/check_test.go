@@ -107,7 +107,7 @@ func (c *watcher) checkSilenced(place, id string) {
 		if owner, n, ok := fleet.ParseKey(app.Name); !ok || strconv.FormatInt(n, 10) != id || !c.w.from(place, owner) {
 			continue
 		}
-		if rec, ok, err := c.ledger.Load().Instance(c.w.t.Context(), app.Name); err != nil || ok && rec.State == fleet.InstanceKept {
+		if rec, ok, err := c.ledger.Load().Instance(c.w.t.Context(), app.Name); err != nil || ok && rec.State == fleet.InstanceKept || c.w.isForgotten(app.Name) {
 			continue // nobody waits for what stays
 		}
 		if c.w.ours(app.Name) && app.State != "deleted" && app.StartedAt != nil {
@@ -193,8 +193,10 @@ func (w *world) check() []string {
 			say("I1: job %d has no end: %s", j.ID, j.Status)
 		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}] && w.wasTaken(*j.AcquiredAt) && !w.book.cares(j):
 			say("I1: job %d was granted to a service that lived on, which neither recorded nor ended it", j.ID)
+		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}] && w.wasTaken(*j.AcquiredAt) && w.droppedByServer(j) && w.livedFor(*j.AcquiredAt, 35*time.Minute):
+			say("I1: job %d was granted to a service that lived on, which left its end to the coordinator (%s)", j.ID, j.FailureReason)
 		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}]:
-			if w.calm && j.Status != "canceled" && w.sees(j.place) && w.livedOn(*j.AcquiredAt) {
+			if (w.calm || w.bounded) && j.Status != "canceled" && w.sees(j.place) && w.livedOn(*j.AcquiredAt) {
 				say("I1: job %d was lost at acquisition, and ended %s (%s), though the service may look for such jobs", j.ID, j.Status, j.FailureReason)
 			}
 			if !w.forgot && j.Status != "failed" && j.Status != "canceled" {
@@ -274,6 +276,11 @@ func (w *world) sees(place string) bool {
 	})
 }
 
+// livedFor tells whether no life ended for so long after a time.
+func (w *world) livedFor(at time.Time, long time.Duration) bool {
+	return !slices.ContainsFunc(w.endings, func(end time.Time) bool { return end.After(at.Add(-time.Second)) && end.Sub(at) < long })
+}
+
 // livedOn tells whether lives went on long enough after a time for a job to be looked for.
 func (w *world) livedOn(at time.Time) bool {
 	last := w.life.begun
@@ -284,7 +291,7 @@ func (w *world) livedOn(at time.Time) bool {
 // for a minute more: it may not be able to record the job, but it can end it.
 func (w *world) wasTaken(at time.Time) bool {
 	granted := slices.ContainsFunc(w.grants, func(got time.Time) bool { return !got.Before(at) && got.Sub(at) < 2*time.Millisecond })
-	return granted && !slices.ContainsFunc(w.endings, func(end time.Time) bool { return end.After(at.Add(-time.Second)) && end.Sub(at) < time.Minute })
+	return granted && w.livedFor(at, time.Minute)
 }
 
 // droppedByServer tells whether the coordinator ended a job because nobody spoke for it:

@@ -48,7 +48,7 @@ func drawDeed(t *rapid.T) deed {
 		rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap), rapid.Custom(drawMishap),
 		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate), rapid.Custom(drawFate),
 		rapid.Custom(drawOperator), rapid.Custom(drawOperator), rapid.Custom(drawReload), rapid.Custom(drawJump), rapid.Custom(drawRepeats), rapid.Custom(drawFreeze),
-		rapid.Custom(drawRefusals), rapid.Custom(drawRoom), rapid.Custom(drawPurse),
+		rapid.Custom(drawRefusals), rapid.Custom(drawRoom), rapid.Custom(drawPurse), rapid.Custom(drawPages),
 	).Draw(t, "deed")
 }
 
@@ -151,6 +151,45 @@ func drawOutage(t *rapid.T) deed {
 	}
 }
 
+// drawPages puts something before a server that answers pages of its own to everything for a
+// while.
+func drawPages(t *rapid.T) deed {
+	at, long := within(t, 5*time.Minute, "at"), 20*time.Second+within(t, 100*time.Second, "for")
+	page := rapid.SampledFrom([]map[string]any{
+		{"status": 404, "body": "<html>not found</html>", "headers": map[string]string{"Content-Type": "text/html"}},
+		{"status": 403, "body": "<html>forbidden</html>", "headers": map[string]string{"Content-Type": "text/html"}},
+		{"status": 404, "body": "404 page not found"},
+		{"status": 200, "body": "please log in"},
+	}).Draw(t, "page")
+	cloud := rapid.Bool().Draw(t, "of the cloud")
+	each := func(w *world, do func(place string, calls []string)) {
+		if cloud {
+			do(cleverURL, cloudCalls())
+			return
+		}
+		for _, place := range w.places {
+			do(place, coordinatorCalls())
+		}
+	}
+	return deed{
+		at: at, name: fmt.Sprintf("pages of a proxy, %d: for %s", page["status"], long.Round(time.Second)), do: func(w *world) {
+			each(w, func(place string, calls []string) {
+				for _, call := range calls {
+					fault := map[string]any{"match": call, "times": 0}
+					maps.Copy(fault, page)
+					w.fault(place, fault)
+				}
+			})
+		},
+		until: at + long, undo: func(w *world) {
+			each(w, func(place string, _ []string) {
+				w.countStruck(place)
+				w.heal(place)
+			})
+		},
+	}
+}
+
 // drawLie makes the cloud say what is not so.
 func drawLie(t *rapid.T) deed {
 	at, n := within(t, 5*time.Minute, "at"), rapid.IntRange(1, 3).Draw(t, "times")
@@ -200,6 +239,7 @@ func drawFate(t *rapid.T) deed {
 		{at: at, name: "never boots: instance", bounded: true, do: func(w *world) { w.bench.deaf.Add(int32(n)) }},
 		{at: at, name: "vanishes: instance", bounded: true, do: func(w *world) { w.vanish(which) }},
 		{at: at, name: "machine dies: instance", bounded: true, do: func(w *world) { w.bench.kill(which) }},
+		{at: at, name: "sub-runner dies: instance", bounded: true, do: func(w *world) { w.bench.killSubRunner(which) }},
 		{at: at, name: "machine hangs: instance", bounded: true, do: func(w *world) { w.bench.hang(which) }},
 		{at: at, name: "machine hangs: its job is canceled", bounded: true, do: func(w *world) { w.cancelJobOn(w.bench.hang(which)) }},
 		{at: at, name: "trace is lost: coordinator", do: func(w *world) { w.loseTrace(which) }},

@@ -33,7 +33,8 @@ func drawReload(t *rapid.T) deed {
 		}},
 		{at: at, name: "reload: runner removed", do: func(w *world) {
 			w.reloadNow(func(c *config.Config) { c.Runners = c.Runners[:1] })
-		}, until: at + time.Duration(2*more)*time.Minute, undo: func(w *world) {
+		}, until: at + time.Duration(3*more)*time.Minute, undo: func(w *world) {
+			w.lookAtFigures()
 			w.reloadNow(func(c *config.Config) {
 				for _, again := range w.cfg.Runners[1:] {
 					again.Clever.Token = c.Runners[0].Clever.Token // it may have been rotated
@@ -53,13 +54,23 @@ func drawPurse(t *rapid.T) deed {
 	if oneIn(t, 3, "another organisation") {
 		return deed{
 			at: at, name: otherOrganisation, purse: true, dropped: true, do: func(w *world) { w.swapTenants(true) },
-			until: at + 10*time.Minute, undo: func(w *world) { w.swapTenants(false) },
+			until: at + 10*time.Minute, undo: func(w *world) {
+				w.book.checkAccount()
+				w.swapTenants(false)
+			},
 		}
 	}
 	if oneIn(t, 3, "taken away") {
 		return deed{
-			at: at, name: "attributes: taken away", purse: true, dropped: true, do: func(w *world) { w.setPurse("one", "", "") },
-			until: at + 2*late, undo: func(w *world) { w.setPurse("one", "orga_one", w.tokenOf("orga_one")) },
+			at: at, name: "attributes: taken away", purse: true, dropped: true, do: func(w *world) {
+				w.poor.Store(true)
+				w.setPurse("one", "", "")
+			},
+			until: at + 2*late, undo: func(w *world) {
+				w.setPurse("one", "orga_one", w.tokenOf("orga_one"))
+				w.poor.Store(false)
+				w.richAgain.Store(time.Now().UnixNano())
+			},
 		}
 	}
 	return deed{
@@ -141,6 +152,12 @@ func (w *world) tellRotated() {
 func drawRoom(t *rapid.T) deed {
 	at := within(t, 3*time.Minute, "at")
 	flavor := rapid.SampledFrom([]string{"XS", "S", "M", "M", "M", "L"}).Draw(t, "flavor")
+	if oneIn(t, 3, "organisation") {
+		return deed{
+			at: at, name: "no capacity: an organisation", bounded: true, do: func(w *world) { w.watch.lies.refuseOrganisation("orga_one") },
+			until: at + 4*time.Minute + within(t, 8*time.Minute, "for"), undo: func(w *world) { w.watch.lies.refuseOrganisation("") },
+		}
+	}
 	return deed{
 		at: at, name: "no capacity: flavor " + flavor, bounded: true, do: func(w *world) { w.watch.lies.refuseFlavor("heptapod-runner-" + flavor) },
 		until: at + 2*time.Minute + within(t, 8*time.Minute, "for"), undo: func(w *world) { w.watch.lies.refuseFlavor("") },

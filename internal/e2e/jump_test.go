@@ -50,7 +50,11 @@ func (w *world) jump(by time.Duration) {
 	defer w.lifeMu.Unlock()
 	w.skew.Add(int64(by))
 	w.jumps = append(w.jumps, jump{time.Now(), by})
-	if w.life == nil || by.Abs() <= noticed || time.Since(w.life.begun) < time.Second {
+	if w.life == nil || time.Since(w.life.begun) < time.Second {
+		return
+	}
+	w.book.jumps(by)
+	if by.Abs() <= noticed {
 		return
 	}
 	known := map[string]bool{}

@@ -35,6 +35,16 @@ type bench struct {
 	boots   int
 	alive   []machine // in order of boot
 	hung    map[string]bool
+	busy    []*subRunner // that run, in order of their start
+}
+
+// killSubRunner lets one of the running sub-runners end without a word; its machine lives.
+func (b *bench) killSubRunner(which int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.busy) > 0 {
+		b.busy[which%len(b.busy)].kill()
+	}
 }
 
 // hang lets one of the running machines stay as it is, and gives the key of its instance: the
@@ -145,10 +155,12 @@ func (b *bench) Launch(ctx context.Context, task clever.Task) error {
 		Own: func(net.Addr, net.Addr) bool { return true },
 		Env: []string{},
 		Start: func(ctx context.Context, c relay.Command) (relay.Process, error) {
+			p := startSubRunner(ctx, c, vm, b.gone)
 			b.mu.Lock()
+			defer b.mu.Unlock()
 			b.started[task.Name]++
-			b.mu.Unlock()
-			return startSubRunner(ctx, c, vm), nil
+			b.busy = append(b.busy, p)
+			return p, nil
 		},
 	})
 	return err
@@ -175,7 +187,14 @@ type subRunner struct {
 	done chan error
 }
 
-func startSubRunner(ctx context.Context, c relay.Command, vm *memnet.Client) *subRunner {
+// gone notes that a sub-runner has ended.
+func (b *bench) gone(p *subRunner) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy = slices.DeleteFunc(b.busy, func(other *subRunner) bool { return other == p })
+}
+
+func startSubRunner(ctx context.Context, c relay.Command, vm *memnet.Client, gone func(*subRunner)) *subRunner {
 	ctx, kill := context.WithCancel(ctx)
 	p := &subRunner{kill: kill, term: make(chan struct{}), done: make(chan error, 1)}
 	o := subrunner.Options{
@@ -191,6 +210,7 @@ func startSubRunner(ctx context.Context, c relay.Command, vm *memnet.Client) *su
 	}
 	go func() {
 		defer kill()
+		defer gone(p)
 		p.done <- subrunner.RunSingle(ctx, o)
 	}()
 	return p

@@ -135,7 +135,21 @@ func (p *plan) apart() {
 
 // within draws a time up to d, at a millisecond of its own.
 func within(t *rapid.T, d time.Duration, label string) time.Duration {
-	return time.Duration(rapid.Int64Range(0, int64(d/time.Millisecond)).Draw(t, label)) * time.Millisecond
+	return time.Duration(evenly(t, 0, int(d/time.Millisecond), label)) * time.Millisecond
+}
+
+// evenly draws a number of which each is as likely as any other: what rapid draws is small, as a
+// rule, and most would happen before anything has begun.
+func evenly(t *rapid.T, from, to int, label string) int {
+	bits := rapid.SliceOfN(rapid.Bool(), 20, 20).Draw(t, label)
+	n := 0
+	for _, bit := range bits {
+		n *= 2
+		if bit {
+			n++
+		}
+	}
+	return from + int(int64(n)*int64(to-from+1)>>20)
 }
 
 // oneIn draws true once in n times.
@@ -166,14 +180,14 @@ func drawJob(t *rapid.T, l layout) planned {
 	script := rapid.SampledFrom([]string{"echo hello", "exit 3", "false"}).Draw(t, "script")
 	flavor := rapid.SampledFrom([]string{"", "XS", "S", "L", "XL", "3XL", "what"}).Draw(t, "flavor")
 	body := map[string]any{
-		"script": []string{script}, "virtual_seconds": rapid.IntRange(0, 200).Draw(t, "seconds"),
-		"timeout": rapid.IntRange(600, 3600).Draw(t, "timeout"),
+		"script": []string{script}, "virtual_seconds": evenly(t, 0, 200, "seconds"),
+		"timeout": evenly(t, 600, 3600, "timeout"),
 	}
 	if rapid.Bool().Draw(t, "short of time") {
-		body["timeout"] = rapid.IntRange(600, 900).Draw(t, "less")
+		body["timeout"] = evenly(t, 600, 900, "less")
 	}
 	if oneIn(t, 8, "long") {
-		body["virtual_seconds"] = rapid.IntRange(200, 500).Draw(t, "more seconds")
+		body["virtual_seconds"] = evenly(t, 200, 500, "more seconds")
 	}
 	j := planned{at: within(t, 5*time.Minute, "queued"), body: body, want: "failed"}
 	if l.burst {
@@ -207,7 +221,7 @@ func drawJob(t *rapid.T, l layout) planned {
 }
 
 func drawDeath(t *rapid.T, mild bool) death {
-	d := death{points: rapid.IntRange(1, 150).Draw(t, "points"), pause: within(t, 90*time.Second, "pause")}
+	d := death{points: evenly(t, 1, 150, "points"), pause: within(t, 90*time.Second, "pause")}
 	switch rapid.IntRange(1, 6).Draw(t, "how") {
 	case 1, 2:
 		d = death{term: time.Millisecond + within(t, 3*time.Minute, "after"), pause: within(t, time.Minute, "pause")}
@@ -215,7 +229,7 @@ func drawDeath(t *rapid.T, mild bool) death {
 			d.points = rapid.IntRange(1, 8).Draw(t, "drain points")
 		}
 	case 3, 4: // most points of a life are those of polls and looks: rare ones get their turn so
-		d.points, d.kinds = 0, rapid.IntRange(1, 70).Draw(t, "kinds")
+		d.points, d.kinds = 0, evenly(t, 1, 70, "kinds")
 	}
 	if mild {
 		return d

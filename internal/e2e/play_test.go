@@ -313,6 +313,7 @@ func (w *world) know(p plan) {
 	w.hangs = has(func(d deed) bool { return strings.HasPrefix(d.name, "machine hangs") })
 	w.hides = has(func(d deed) bool { return d.hiding })
 	w.purses = has(func(d deed) bool { return d.purse })
+	w.pursesOnly = !forgets && !shifts && !has(func(d deed) bool { return !d.gentle && !d.bounded && !d.purse })
 	w.lenient = has(func(d deed) bool { return d.lenient || d.hiding && forgets })
 }
 

@@ -90,6 +90,9 @@ type world struct {
 	hangs       bool                      // a machine may be silent for as long as its coordinator waits
 	hides       bool                      // lists may hide what is there
 	purses      bool                      // who pays changes
+	pursesOnly  bool                      // and nothing else is in the way of many
+	poor        atomic.Bool               // a group has no attributes
+	richAgain   atomic.Int64              // when it got them back
 	purseMu     sync.Mutex
 	rotated     string
 	renamed     map[string]string // names of applications before somebody renamed them, by id
