@@ -53,17 +53,22 @@ func (r *reader) otherMode(many bool) {
 	}
 }
 
-// organisation is the form of the ids that Clever Cloud gives to who can pay.
-var organisation = regexp.MustCompile(`^(orga|user)_[0-9A-Za-z_-]{1,64}$`)
+// harmless is the form of what is shown as an id, and goes into paths; payer that of the
+// ids which Clever Cloud gives to who can pay.
+var (
+	harmless = regexp.MustCompile(`^[0-9A-Za-z_-]{1,80}$`)
+	payer    = regexp.MustCompile(`^(orga|user)_`)
+)
 
 // Unconnected tells why a top-level group is not connected to an organisation by these
-// attributes; "" when it is. An id is shown everywhere: what does not look like one may be
-// the token, put into the wrong attribute, and is told as little as that.
+// attributes; "" when it is. An id is shown everywhere: where the two are mixed up, nothing
+// of them is.
 func (c Clever) Unconnected(attributes map[string]secret.String) (problem string) {
 	if missing := c.missingAttributes(attributes); len(missing) > 0 {
 		return "has no attribute " + strings.Join(missing, " and ")
 	}
-	if !organisation.MatchString(attributes[c.OrgaIDAttribute].Reveal()) {
+	id, token := attributes[c.OrgaIDAttribute].Reveal(), attributes[c.OrgaTokenAttribute].Reveal()
+	if mixed := !payer.MatchString(id) && payer.MatchString(token); mixed || !harmless.MatchString(id) {
 		return "has an attribute " + c.OrgaIDAttribute + " that is no id of an organisation (orga_...)"
 	}
 	return ""
