@@ -57,6 +57,8 @@ Examples:
 
 // Run runs the service until the context ends.
 func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
+	signals, forget := listenSignals() // obeyed once it works
+	defer forget()
 	cfg, err := c.load()
 	if err != nil {
 		return &exitError{codeInvalid, err}
@@ -83,11 +85,11 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	return c.serve(ctx, cfg, ledger, relay, log)
+	return c.serve(ctx, cfg, ledger, relay, log, signals)
 }
 
 // serve joins the parts and works until the context ends.
-func (c *runCmd) serve(ctx context.Context, cfg *config.Config, ledger *store.Store, relay []byte, log *slog.Logger) error {
+func (c *runCmd) serve(ctx context.Context, cfg *config.Config, ledger *store.Store, relay []byte, log *slog.Logger, signals <-chan os.Signal) error {
 	if err := pystate.Settle(context.WithoutCancel(ctx), ledger, cfg.Runners, time.Now(), log); err != nil {
 		return err
 	}
@@ -99,8 +101,6 @@ func (c *runCmd) serve(ctx context.Context, cfg *config.Config, ledger *store.St
 	if err != nil {
 		return err
 	}
-	signals, forget := listenSignals()
-	defer forget()
 	socket, err := notify.Open(ctx, os.Getenv)
 	if err != nil {
 		log.Warn("the service manager is not told how the service is", "err", err)
