@@ -48,6 +48,12 @@ func (r *relay) finish(ctx context.Context, end ending) (Outcome, error) {
 		if out, known, err := r.ask(ctx); known || err != nil {
 			return out, err
 		}
+		if t.final != nil { // the job runs: what refused its result was somebody else, or for a moment
+			t.refused = false
+			if done, err := r.push(ctx, t.final); done || err != nil {
+				return r.outcome(t.final.finalWord, BySubRunner), err
+			}
+		}
 	}
 	return r.fail(ctx, end)
 }

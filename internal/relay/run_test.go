@@ -316,6 +316,32 @@ func TestEndsFromOutside(t *testing.T) {
 			}
 		})
 	})
+	t.Run("refused once though the job runs", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			w.sub = func(s *subRunner) error {
+				m, err := s.begin()
+				if err != nil {
+					return err
+				}
+				refused := false
+				w.coordinator.mu.Lock()
+				w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+					if r.Method != http.MethodPut || refused {
+						return false
+					}
+					refused = true
+					http.NotFound(rw, r) // a proxy that lost its way
+					return true
+				}
+				w.coordinator.mu.Unlock()
+				_, err = m.put("success", "")
+				return err
+			}
+			if out, err := w.run(t.Context()); err != nil || out.State != "success" || out.By != BySubRunner {
+				t.Error(out, err)
+			}
+		})
+	})
 	t.Run("refused though the job runs", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			w.sub = func(s *subRunner) error {
