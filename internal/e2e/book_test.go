@@ -350,7 +350,7 @@ func (b *book) noteCreate(rec fleet.Instance, now time.Time) {
 	switch {
 	case rec.State == fleet.InstanceCreated:
 		b.creates[kind] = 0
-	case !strings.Contains(rec.LastError, "context "): // else nobody waited for the answer
+	case !strings.Contains(rec.LastError, "context ") && !strings.Contains(rec.LastError, "credential refused"): // else nobody waited, or it is read again
 		b.creates[kind]++
 		b.lastFailed[kind] = now
 	}

@@ -37,7 +37,7 @@ func (b *book) asks(runner string) {
 		young := max(time.Since(n.since), time.Since(n.rec.AcquiredAt)) < 10*time.Second-slack // also when a life began since
 		unsized := n.rec.State == fleet.JobAcquired && young
 		waits := unsized || n.rec.State == fleet.JobWaiting && !b.held(n.rec)
-		if waits && n.rec.CancelAt.IsZero() && old(n.since) && !b.python() {
+		if waits && !b.orphan(n.rec) && n.rec.CancelAt.IsZero() && old(n.since) && !b.python() {
 			b.fault("I3: a job is asked for while job %d is %s", id.ID, n.rec.State)
 		}
 	}

@@ -250,7 +250,7 @@ func (b *book) checkLaunch(change store.Change) {
 		if n.rec.State == fleet.JobLaunching || n.rec.State == fleet.JobStarting {
 			provisioning++
 		}
-		if n.rec.State == fleet.JobWaiting && n.rec.Seq < change.Jobs[0].Seq && n.rec.CancelAt.IsZero() && !b.held(n.rec) {
+		if n.rec.State == fleet.JobWaiting && n.rec.Seq < change.Jobs[0].Seq && n.rec.CancelAt.IsZero() && !b.held(n.rec) && !b.orphan(n.rec) {
 			b.fault("job %d is launched before job %d, which was acquired earlier", change.Jobs[0].ID, n.rec.ID)
 		}
 	}

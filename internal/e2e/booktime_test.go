@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -201,6 +202,11 @@ func (b *book) configured(name string) bool {
 	return false
 }
 
+// orphan tells whether a job's runner is not in the configuration: the job waits until it is.
+func (b *book) orphan(rec fleet.Job) bool {
+	return !slices.ContainsFunc(b.inForce().Runners, func(r config.Runner) bool { return r.Name == rec.Runner })
+}
+
 // usage is what counts, by what is recorded.
 type usage struct {
 	weight             fleet.Weight
@@ -225,6 +231,9 @@ func (b *book) usage() usage {
 		}
 		u.open++
 		u.own[n.rec.Owner]++
+		if b.orphan(n.rec) {
+			continue
+		}
 		switch n.rec.State {
 		case fleet.JobLaunching, fleet.JobStarting:
 			u.provisioning++

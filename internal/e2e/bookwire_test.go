@@ -128,7 +128,8 @@ func (b *book) answered(who, name, key string, r *http.Request, answer *http.Res
 	b.noteDenial(r, answer, err, now)
 	list := r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/applications")
 	if list {
-		b.lines.noteList(who+" "+r.URL.Path, err == nil && answer.StatusCode == http.StatusOK, now)
+		good := err == nil && answer.StatusCode == http.StatusOK && bytes.HasPrefix(peek(answer), []byte("["))
+		b.lines.noteList(who+" "+r.URL.Path, good, now)
 	}
 	bad := err != nil || answer.StatusCode >= http.StatusBadRequest
 	if !bad {
@@ -161,7 +162,11 @@ func (b *book) noteFailure(name string, r *http.Request, now time.Time) {
 		}
 	}
 	b.lines.failed[name] = append(recent, now)
-	if len(recent) > storm {
+	most := storm
+	if strings.HasSuffix(r.URL.Path, "/applications") {
+		most *= 4 // instances whose handle is not known are looked for by it too
+	}
+	if len(recent) > most {
 		b.fault("I8: %s failed %d times within a minute", name, len(recent)+1)
 		b.lines.failed[name] = nil
 	}

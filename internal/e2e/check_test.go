@@ -84,6 +84,10 @@ func (c *watcher) coordinator(place string, next http.Handler) http.Handler {
 			if strings.Contains(string(body), `"failed"`) {
 				c.checkSilenced(place, id)
 				c.w.book.ends(place, id, string(body))
+				if c.lies.take(pageEnd) {
+					write(rw, http.StatusOK, "{}")
+					return
+				}
 				if c.lies.take(acceptEnd) {
 					rw.Header().Set("Job-Status", "running")
 					write(rw, http.StatusAccepted, "202")
@@ -347,7 +351,7 @@ func (w *world) isPlanted(name string) bool {
 // of all, go within ten minutes unless somebody releases it.
 func (w *world) checkPlanted() []string {
 	gone := int(w.plantedGone.Load())
-	if most := 6 * (1 + int(w.releases.Load()) + w.losses); gone > most {
+	if most := 6 * (max(1, int(w.plantings.Load())) + int(w.releases.Load()) + w.losses); gone > most {
 		return []string{fmt.Sprintf("I4: %d unrecorded instances were destroyed, the fuse allows %d", gone, most)}
 	}
 	return nil

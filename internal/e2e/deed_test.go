@@ -49,6 +49,7 @@ func drawDeed(t *rapid.T) deed {
 		rapid.Custom(drawOutage), rapid.Custom(drawLie), rapid.Custom(drawLie), rapid.Custom(drawFate), rapid.Custom(drawFate),
 		rapid.Custom(drawOperator), rapid.Custom(drawOperator), rapid.Custom(drawReload), rapid.Custom(drawJump), rapid.Custom(drawRepeats), rapid.Custom(drawFreeze),
 		rapid.Custom(drawRefusals), rapid.Custom(drawRoom), rapid.Custom(drawPurse), rapid.Custom(drawPages),
+		rapid.Custom(drawPages),
 	).Draw(t, "deed")
 }
 
@@ -56,8 +57,11 @@ func drawDeed(t *rapid.T) deed {
 // nothing was.
 func drawMild(t *rapid.T) deed {
 	for {
-		d := rapid.OneOf(rapid.Custom(drawFate), rapid.Custom(drawOperator), rapid.Custom(drawReload), rapid.Custom(drawRoom)).Draw(t, "mild deed")
-		if d.gentle || d.bounded {
+		d := rapid.OneOf(
+			rapid.Custom(drawFate), rapid.Custom(drawFate), rapid.Custom(drawOperator), rapid.Custom(drawReload), rapid.Custom(drawReload),
+			rapid.Custom(drawRoom), rapid.Custom(drawRoom), rapid.Custom(drawPurse),
+		).Draw(t, "mild deed")
+		if d.gentle || d.bounded || d.purse {
 			return d
 		}
 	}
@@ -214,7 +218,8 @@ func drawLie(t *rapid.T) deed {
 		{at: at, name: "done but says refused: create", lenient: true, do: func(w *world) { w.watch.lies.set(sayRefused, n) }},
 		{at: at, name: "done twice: create", lenient: true, do: func(w *world) { w.watch.lies.set(doTwice, n) }},
 		{at: at, name: ignoreDelete + ": delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
-		{at: at, name: spoilGrant + ": job request", do: func(w *world) { w.watch.lies.set(spoilGrant, n) }},
+		{at: at, name: ignoreDelete + ": a delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 1) }},
+		{at: at / 4, name: spoilGrant + ": job request", do: func(w *world) { w.watch.lies.set(spoilGrant, n) }},
 		{at: at, name: "says busy but done: delete", do: func(w *world) { w.watch.lies.set(deleteBusy, n) }},
 	}).Draw(t, "lie")
 }
@@ -235,6 +240,10 @@ func drawFate(t *rapid.T) deed {
 	at, n := within(t, 6*time.Minute, "at"), rapid.IntRange(1, 2).Draw(t, "times")
 	full := within(t, 3*time.Minute, "for")
 	which := rapid.IntRange(0, 9).Draw(t, "which")
+	disk := deed{
+		at: at, name: "disk full: for " + full.Round(time.Second).String(), do: func(w *world) { w.full.Store(true) },
+		until: at + full, undo: func(w *world) { w.full.Store(false) },
+	}
 	return rapid.SampledFrom([]deed{
 		{at: at, name: "never boots: instance", bounded: true, do: func(w *world) { w.bench.deaf.Add(int32(n)) }},
 		{at: at, name: "vanishes: instance", bounded: true, do: func(w *world) { w.vanish(which) }},
@@ -243,10 +252,7 @@ func drawFate(t *rapid.T) deed {
 		{at: at, name: "machine hangs: instance", bounded: true, do: func(w *world) { w.bench.hang(which) }},
 		{at: at, name: "machine hangs: its job is canceled", bounded: true, do: func(w *world) { w.cancelJobOn(w.bench.hang(which)) }},
 		{at: at, name: "trace is lost: coordinator", do: func(w *world) { w.loseTrace(which) }},
-		{
-			at: at, name: "disk full: for " + full.Round(time.Second).String(), do: func(w *world) { w.full.Store(true) },
-			until: at + full, undo: func(w *world) { w.full.Store(false) },
-		},
+		disk, disk,
 	}).Draw(t, "fate")
 }
 
@@ -254,6 +260,15 @@ func drawFate(t *rapid.T) deed {
 func drawOperator(t *rapid.T) deed {
 	at := within(t, 6*time.Minute, "at")
 	more, which := rapid.IntRange(1, 3).Draw(t, "more"), rapid.IntRange(0, 9).Draw(t, "which")
+	some := deed{
+		at: at / 4, name: "planted: some under our keys, and some more", do: func(w *world) {
+			w.plant(2 + more)
+			time.Sleep(time.Duration(1+more) * time.Minute)
+			w.lookAtFigures()
+			w.plant(2 + more)
+		},
+		until: at/4 + 25*time.Minute, undo: func(w *world) { w.clear() },
+	}
 	return rapid.SampledFrom([]deed{
 		{at: at, name: "audit: released", gentle: true, do: func(w *world) { w.release() }},
 		{at: at, name: "audit: looked at", gentle: true, do: func(w *world) { w.lookAtFigures() }},
@@ -265,15 +280,7 @@ func drawOperator(t *rapid.T) deed {
 			},
 			until: at + 25*time.Minute, undo: func(w *world) { w.clear() },
 		},
-		{
-			at: at, name: "planted: some under our keys, and some more", do: func(w *world) {
-				w.plant(2 + more)
-				time.Sleep(time.Duration(2+2*more) * time.Minute)
-				w.lookAtFigures()
-				w.plant(2 + more)
-			},
-			until: at + 25*time.Minute, undo: func(w *world) { w.clear() },
-		},
+		some, some,
 		{at: at, name: "foreign: look-alikes", gentle: true, do: func(w *world) { w.lookAlikes() }},
 		{
 			at: at, name: "renamed by hand: instance", do: func(w *world) { w.rename(which) },

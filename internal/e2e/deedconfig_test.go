@@ -167,11 +167,14 @@ func drawRoom(t *rapid.T) deed {
 // drawRefusals lets a proxy refuse some calls about jobs as a coordinator would, every one
 // or every second one.
 func drawRefusals(t *rapid.T) deed {
-	at, n := within(t, 6*time.Minute, "at"), rapid.IntRange(1, 8).Draw(t, "times")
+	at, n := within(t, 6*time.Minute, "at"), evenly(t, 1, 10, "times")
 	status := rapid.SampledFrom([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}).Draw(t, "status")
 	step := rapid.IntRange(1, 2).Draw(t, "every")
-	if oneIn(t, 4, "accepted") {
-		return deed{at: at, name: "end accepted, not stored: PUT", dropped: true, do: func(w *world) { w.watch.lies.set(acceptEnd, n) }}
+	if rapid.Bool().Draw(t, "of ends") {
+		if rapid.Bool().Draw(t, "accepted") {
+			return deed{at: at, name: "end accepted, not stored: PUT", dropped: true, do: func(w *world) { w.watch.lies.set(acceptEnd, n) }}
+		}
+		return deed{at: at, name: "end answered by a proxy: PUT", dropped: true, do: func(w *world) { w.watch.lies.set(pageEnd, n) }}
 	}
 	return deed{at: at, name: fmt.Sprintf("refused with %d: every %d. question about a job", status, step), dropped: true, do: func(w *world) {
 		w.watch.lies.refuse(status, step, n)

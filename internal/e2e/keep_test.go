@@ -121,7 +121,7 @@ func (w *world) renameBack() {
 }
 
 func (w *world) callIt(app clever.Application, name string) {
-	for range 20 { // a mishap may be in the way of people too
+	for range 20 { // a mishap may be in the way of people too, for a while
 		r, err := http.NewRequest(http.MethodPut, "/v2/organisations/"+app.Organisation+"/applications/"+app.ID, bytes.NewReader(fmt.Appendf(nil, `{"name":%q}`, name)))
 		if err != nil {
 			w.t.Error(err)
@@ -131,6 +131,7 @@ func (w *world) callIt(app clever.Application, name string) {
 		if w.byHand(r) {
 			return
 		}
+		time.Sleep(11 * time.Second)
 	}
 	w.t.Errorf("%s can't be renamed by hand", app.Name)
 }

@@ -23,6 +23,7 @@ const (
 	deleteBusy   = "deletion done but says 503"
 	spoilGrant   = "a granted job can't be read"
 	acceptEnd    = "a job's end accepted, not stored"
+	pageEnd      = "a job's end answered by somebody else"
 )
 
 // lies stand before the cloud's own answers. They are what faults can't do: those answer

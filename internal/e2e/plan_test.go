@@ -90,7 +90,7 @@ func plans() *rapid.Generator[plan] {
 	return rapid.Custom(func(t *rapid.T) plan {
 		var p plan
 		p.layout = drawLayout(t)
-		for range rapid.IntRange(1, 7).Draw(t, "jobs") {
+		for range evenly(t, 1, 6, "jobs") {
 			p.jobs = append(p.jobs, drawJob(t, p.layout))
 		}
 		mild := oneIn(t, 3, "mild")
@@ -160,7 +160,7 @@ func oneIn(t *rapid.T, n int, label string) bool {
 func drawLayout(t *rapid.T) layout {
 	return layout{
 		tenants:      oneIn(t, 3, "tenants"),
-		second:       rapid.SampledFrom([]string{"", "", "same", "another"}).Draw(t, "second runner"),
+		second:       rapid.SampledFrom([]string{"", "same", "another"}).Draw(t, "second runner"),
 		exec:         oneIn(t, 8, "exec"),
 		strict:       oneIn(t, 6, "strict"),
 		limit:        rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "limit"),
@@ -172,7 +172,7 @@ func drawLayout(t *rapid.T) layout {
 		keep:         rapid.SampledFrom([]string{"", "", "", "", "", "", "", "all", "failed", "failed"}).Draw(t, "keep"),
 		crowd:        oneIn(t, 10, "crowd"),
 		overseen:     oneIn(t, 6, "overseen"),
-		burst:        oneIn(t, 3, "burst"),
+		burst:        rapid.Bool().Draw(t, "burst"),
 	}
 }
 
@@ -201,7 +201,7 @@ func drawJob(t *rapid.T, l layout) planned {
 		j.want = "success"
 	}
 	if l.tenants {
-		group := rapid.SampledFrom([]string{"one", "one", "two", "nobody"}).Draw(t, "group")
+		group := rapid.SampledFrom([]string{"one", "two", "one", "two", "nobody"}).Draw(t, "group")
 		body["project"] = group + "/project"
 		if group == "nobody" {
 			j.want = "failed"

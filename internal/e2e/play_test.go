@@ -275,7 +275,7 @@ func (w *world) vanish(which int) {
 // removeByHand deletes an application without a word to the service.
 func (w *world) removeByHand(app clever.Application) {
 	token := w.tokenOf(app.Organisation)
-	for range 20 { // a mishap may be in the way of people too
+	for range 20 { // a mishap may be in the way of people too, for a while
 		r, err := http.NewRequest(http.MethodDelete, "/v2/organisations/"+app.Organisation+"/applications/"+app.ID, nil)
 		if err != nil {
 			w.t.Error(err)
@@ -285,6 +285,7 @@ func (w *world) removeByHand(app clever.Application) {
 		if w.byHand(r) {
 			return
 		}
+		time.Sleep(11 * time.Second)
 	}
 	w.t.Errorf("%s can't be deleted by hand", app.Name)
 }
