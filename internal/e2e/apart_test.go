@@ -38,7 +38,11 @@ func (p apart) Start(ctx context.Context, ref cloud.Ref, files []fleet.File) err
 // List implements cloud.Provisioner.
 func (p apart) List(ctx context.Context, tenant cloud.Tenant, owner fleet.Owner) ([]cloud.Sighting, error) {
 	defer p.wire.ended(p.wire.pause("list " + tenant.ID + string(owner)))
-	return p.Provisioner.List(ctx, tenant, owner)
+	seen, err := p.Provisioner.List(ctx, tenant, owner)
+	if err == nil {
+		p.wire.book.swept(p.wire.who + " " + tenant.ID)
+	}
+	return seen, err
 }
 
 // Inspect implements cloud.Provisioner.

@@ -339,8 +339,8 @@ func (b *book) strangers() []clever.Application {
 		if i < 0 || !b.configured(b.w.cfg.Runners[i].Name) {
 			return true
 		}
-		at := b.lines.listed[b.w.cfg.Runners[i].Name+" /v2/organisations/"+app.Organisation+"/applications"]
-		return !at.After(later(later(app.CreatedAt, n.since), b.begun).Add(5 * time.Second))
+		at := b.lines.swept[b.w.cfg.Runners[i].Name+" "+app.Organisation]
+		return time.Since(at) < 2*slack || !at.After(later(later(app.CreatedAt, n.since), b.begun).Add(5*time.Second))
 	})
 }
 

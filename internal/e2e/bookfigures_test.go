@@ -46,13 +46,14 @@ func (w *world) looksNowAndThen() {
 type sums struct {
 	weight                              fleet.Weight
 	instances, open, provisioning, lost int
+	blown                               int
 }
 
 func (b *book) sum() sums {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	u := b.usage()
-	return sums{weight: u.weight, instances: u.count, open: u.open, provisioning: u.provisioning, lost: b.failures}
+	return sums{weight: u.weight, instances: u.count, open: u.open, provisioning: u.provisioning, lost: b.failures, blown: len(b.blown)}
 }
 
 func (b *book) checkFigures(status manager.Status, audit manager.Audit) {

@@ -48,7 +48,7 @@ func (b *book) checkInstance(rec fleet.Instance, change store.Change) {
 	if old.Started && (!rec.Started || !bytes.Equal(old.Handle, rec.Handle)) {
 		b.fault("I2: %s was started, and its handle changes from %s to %s", rec.Key, old.Handle, rec.Handle)
 	}
-	if rec.State == fleet.InstanceUnknown && len(rec.Handle) == 0 && b.lines.made[rec.Key] && b.making[rec.Key] {
+	if rec.State == fleet.InstanceUnknown && len(rec.Handle) == 0 && b.lines.made[rec.Key] && b.making[rec.Key] && b.failures == 0 {
 		b.fault("I2: the creation of %s was answered, and its handle is not recorded", rec.Key)
 	}
 	if old.State == rec.State {

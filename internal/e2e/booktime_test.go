@@ -40,7 +40,7 @@ func (b *book) lookNow() {
 			b.fault("I1: job %d is %s since %s: %s", id.ID, n.rec.State, time.Since(n.since).Round(time.Second), why)
 		}
 	}
-	if !b.jumped.IsZero() && time.Since(later(b.jumped, b.attended)) > patienceToAct {
+	if !b.jumped.IsZero() && !b.blown[""] && time.Since(later(b.jumped, b.attended)) > patienceToAct {
 		b.jumped = time.Time{}
 		b.fault("I4: the wall clock has jumped, and the fuse is not blown")
 	}

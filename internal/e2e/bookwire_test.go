@@ -30,6 +30,7 @@ type lines struct {
 	unasked  map[string]int              // refusals of the credential for the creation of a key
 	own      bool                        // the platform refused anything in its own words
 	listed   map[string]time.Time        // when an organisation's list was answered last, by who asked
+	swept    map[string]time.Time        // when all that an organisation has was looked through last
 	unlisted map[string]bool             // of which a list failed, or was never asked for
 	denied   map[fleet.JobID][]time.Time // bare refusals of a job in a row
 	well     map[string]time.Time        // when a coordinator answered anything well
@@ -39,7 +40,7 @@ type lines struct {
 
 func newLines() lines {
 	return lines{
-		made: map[string]bool{}, unasked: map[string]int{}, quiet: map[string]time.Time{}, failed: map[string][]time.Time{}, refused: map[string]bool{}, listed: map[string]time.Time{},
+		swept: map[string]time.Time{}, made: map[string]bool{}, unasked: map[string]int{}, quiet: map[string]time.Time{}, failed: map[string][]time.Time{}, refused: map[string]bool{}, listed: map[string]time.Time{},
 		unlisted: map[string]bool{}, denied: map[fleet.JobID][]time.Time{}, well: map[string]time.Time{}, open: map[string]bool{}, asked: map[string]time.Time{},
 	}
 }
@@ -254,6 +255,13 @@ func (l *lines) noteList(of string, good bool, now time.Time) {
 		return
 	}
 	l.unlisted[of] = true
+}
+
+// swept is told that all that an organisation has was looked through.
+func (b *book) swept(of string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines.swept[of] = time.Now()
 }
 
 // hasListed tells whether a runner of this life has seen, or could not see, all that it has to

@@ -302,7 +302,7 @@ func (w *world) wasTaken(at time.Time) bool {
 // that must not happen to a job that we know of.
 func (w *world) droppedByServer(j simJob) bool {
 	silent := j.FailureReason == "no_updates_running" && !w.hangs // a machine that hangs says as little as one that works
-	return !w.forgot && !w.longOutage && (silent || j.FailureReason == "server_timeout_running")
+	return !w.forgot && !w.longOutage && !w.book.shifted && (silent || j.FailureReason == "server_timeout_running")
 }
 
 // plantedID is where the ids of jobs begin whose instances were planted.
