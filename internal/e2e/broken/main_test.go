@@ -40,8 +40,8 @@ func TestVariantsApply(t *testing.T) {
 		}
 		seen[v.name] = true
 	}
-	if len(seen) < 35 {
-		t.Errorf("%d variants, want 35 or more", len(seen))
+	if len(seen) < 130 {
+		t.Errorf("%d variants, want 130 or more", len(seen))
 	}
 }
 
