@@ -29,6 +29,23 @@ func TestFrozenSubRunner(t *testing.T) {
 	})
 }
 
+// A canceled job whose sub-runner is frozen is ended by the service ten minutes later.
+func TestFrozenSubRunnerOfACanceledJob(t *testing.T) {
+	run(t, func(w *world) {
+		id := w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 3000, "timeout": 3600}, "canceled", "failed").id
+		w.begin("")
+		time.Sleep(time.Minute)
+		w.bench.freeze()
+		w.cancel(id)
+	}, func(w *world) {
+		j := w.simJobs()[0]
+		took := j.FinishedAt.Sub(*j.AcquiredAt)
+		if !strings.Contains(j.Trace, "The job was canceled, but its sub-runner did not end within 10m") || took > 12*time.Minute {
+			t.Errorf("it took %s, trace:\n%s", took, j.Trace)
+		}
+	})
+}
+
 // A job that can't be recorded is ended from memory, also when something in between
 // refuses that at first.
 func TestUnrecordableJobIsEndedThroughABadProxy(t *testing.T) {

@@ -328,6 +328,24 @@ func TestDeletionResists(t *testing.T) {
 	}
 }
 
+// A job that waits for longer than a coordinator keeps one that nobody speaks for is spoken
+// for meanwhile, and runs when there is room.
+func TestWaitingForLong(t *testing.T) {
+	run(t, func(w *world) {
+		w.cfg.MaxParked, w.cfg.Quota.ReferenceJobs = 2*time.Hour, 1
+		w.queue(map[string]any{
+			"script": []string{"true"}, "virtual_seconds": 4200, "timeout": 7200, "variables": map[string]any{"CI_CLEVER_CLOUD_FLAVOR": "XS"},
+		}, "success")
+		w.begin("")
+		time.Sleep(10 * time.Second)
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success") // of flavor M: both don't fit
+	}, func(w *world) {
+		if w.took(w.orders[1].id) < time.Hour {
+			t.Error("the second job did not have to wait")
+		}
+	})
+}
+
 // An instance that does not boot in time is removed, and its job is told so.
 func TestInstanceDoesNotBoot(t *testing.T) {
 	run(t, func(w *world) {

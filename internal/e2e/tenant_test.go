@@ -158,8 +158,14 @@ func TestTenantGoesAway(t *testing.T) {
 				w.t.Error("an instance was destroyed though its organisation is another one now")
 			}
 		}
-		if s := w.life.manager.Status(); len(s.Instances) != 1 || s.Weight == 0 {
+		s := w.life.manager.Status()
+		if len(s.Instances) != 1 || s.Weight == 0 {
 			w.t.Errorf("the weight of an instance without credential is not held: %+v", s)
+		}
+		for _, organisation := range []string{"orga_one", "orga_two"} {
+			if !strings.Contains(s.Fuse, "in "+organisation+" only: runner clever acts for orga_two now") {
+				w.t.Errorf("%s: the fuse says %q", organisation, s.Fuse)
+			}
 		}
 		w.attributes("one", "orga_one", "canary-token-one")
 	}, func(w *world) { w.noTokens() })

@@ -222,6 +222,41 @@ func TestRefusalsMeanEnd(t *testing.T) {
 	})
 }
 
+// Three refusals within a minute, and nothing but refusals, are counted together.
+func TestRefusalsInARow(t *testing.T) {
+	for name, c := range map[string]struct {
+		apart     time.Duration
+		wellAfter int // that refusal comes a good answer; 0 = after none
+		want      fleet.JobState
+	}{
+		"in a row":    {15 * time.Second, 0, fleet.JobFinished},
+		"far apart":   {31 * time.Second, 0, fleet.JobRunning},
+		"good answer": {15 * time.Second, 2, fleet.JobRunning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const url = "https://gitlab.example"
+				m := bare()
+				r := &runner{cfg: config.Runner{Coordinator: url}}
+				m.runners = []*runner{r}
+				j := &job{runner: r, rec: fleet.Job{JobID: fleet.JobID{Coordinator: url, ID: 1}, State: fleet.JobRunning, AcquiredAt: time.Now(), Timeout: time.Hour}}
+				m.jobs[j.rec.JobID] = j
+				for n := range refusals {
+					time.Sleep(c.apart)
+					r.coordOK = time.Now() // it answers others well all the time
+					m.countRefusal(t.Context(), j)
+					if n+1 == c.wellAfter {
+						m.statusAnswered(t.Context(), j, "running")
+					}
+				}
+				if j.rec.State != c.want {
+					t.Errorf("the job is %s, want %s", j.rec.State, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestTextsAreHarmless(t *testing.T) {
 	nasty := "a\nb\x1b[31mc\rd\u202ee\x00f\tg"
 	line := failureLine(nasty)
