@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"heptapod-paas-runner/internal/cloud"
+	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/manager"
 )
 
@@ -117,5 +120,70 @@ func TestKeptAndForgotten(t *testing.T) {
 		}
 		// For the checker, which wants nothing left, somebody removes it by hand.
 		w.remove(key)
+	}, nil)
+}
+
+// What was listed proves something only when every cloud has been: one tenant's that never
+// answered leaves the audit without a proof, and says so.
+func TestAuditWithoutProof(t *testing.T) {
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.fault(cleverURL, map[string]any{"match": "GET /v2/organisations/orga_two/applications", "times": 0, "status": 503})
+		w.begin("")
+		time.Sleep(5 * time.Minute)
+		found, err := w.life.manager.Audit()
+		if err != nil || !found.ProvenAt.IsZero() || len(found.Problems) != 1 || !strings.HasPrefix(found.Problems[0], "clever two: ") {
+			w.t.Errorf("%+v, %v", found, err)
+		}
+		w.heal(cleverURL)
+		time.Sleep(5 * time.Minute)
+		if found, err = w.life.manager.Audit(); err != nil || found.ProvenAt.IsZero() || len(found.Problems) != 0 {
+			w.t.Errorf("when it answers again: %+v, %v", found, err)
+		}
+	}, nil)
+}
+
+// A deletion that fails is explained for a while, then somebody has to look; trying goes on.
+func TestAuditOfAResistingInstance(t *testing.T) {
+	run(t, func(w *world) {
+		w.fault(cleverURL, map[string]any{"match": "DELETE /v2/organisations/*/applications/*", "times": 0, "status": 500})
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+		w.begin("")
+		key := w.cfg.Runners[0].Owner.Key(100001)
+		time.Sleep(6 * time.Minute)
+		w.wantVerdict(key, "being deleted", true)
+		time.Sleep(15 * time.Minute)
+		w.wantVerdict(key, "resists its deletion since", false)
+		w.heal(cleverURL)
+	}, nil)
+}
+
+// unread is a cloud that does not give back what was put on an instance.
+type unread struct{ cloud.Provisioner }
+
+func (unread) Recover(context.Context, cloud.Ref) ([]fleet.File, error) {
+	return nil, &fleet.CallError{Class: fleet.Permanent, Err: errors.New("the repository is empty")}
+}
+
+// The ledger is lost and what was put on an instance can't be read back: it is left alone
+// while its task runs, however old it is, and goes when that has ended.
+func TestUnreadableStranger(t *testing.T) {
+	run(t, func(w *world) {
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 900}, "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.end()
+		w.lose()
+		w.around = func(p cloud.Provisioner) cloud.Provisioner { return unread{p} }
+		w.begin("")
+		time.Sleep(10 * time.Minute)
+		w.wantVerdict(w.cfg.Runners[0].Owner.Key(100001), "its files can't be read back: left alone until its task ends", false)
+		if s := w.life.manager.Status(); s.Weight == 0 {
+			w.t.Error("its weight does not count")
+		}
+		time.Sleep(10 * time.Minute)
+		if apps := w.clever.Applications(); apps[0].State != "deleted" {
+			w.t.Errorf("its task has ended, and it is %s", apps[0].State)
+		}
 	}, nil)
 }

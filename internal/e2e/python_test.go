@@ -413,3 +413,54 @@ func TestPythonMachineDies(t *testing.T) {
 		}
 	}, nil)
 }
+
+// A state file that names the application of somebody else, by mistake or on purpose: it
+// is not touched, whatever becomes of the job, and the audit says why.
+func TestPythonStateNamesAnothersApplication(t *testing.T) {
+	for _, name := range []string{"production", "hpd-job-kvzWdEMo-7"} { // the second is another runner's
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3)
+				defer w.close()
+				p := w.python()
+				theirs, err := w.clever.AddForeign(clever.FirstOrganisation, name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, list := range []string{"launched", "to_decommission"} {
+					id := int64(7 + i)
+					handle, err := json.Marshal(map[string]string{"app_id": theirs})
+					if err != nil {
+						t.Fatal(err)
+					}
+					p.put(list, p.handle(id, secret.New("some-token"), p.resource(cloud.Sighting{Handle: handle}, true)))
+				}
+				p.stop()
+				w.begin("")
+				time.Sleep(3 * time.Hour)
+				if state := w.clever.Applications()[0].State; state != "created" {
+					t.Errorf("somebody else's application is %s", state)
+				}
+				s := w.life.manager.Status()
+				if len(s.Instances) == 0 || s.Weight == 0 || !strings.Contains(w.log.String(), `it is named \"`+name+`\"`) {
+					t.Errorf("nothing is said of it: %+v", s)
+				}
+				for _, id := range []int64{7, 8} {
+					key := fleet.PythonKey(p.mark(), id)
+					w.wantVerdict(key, "which is not ours: never touched", false)
+					if err := w.life.manager.Forget(key); err != nil {
+						t.Errorf("job %d: %v", id, err)
+					}
+				}
+				time.Sleep(10 * time.Minute)
+				if s := w.life.manager.Status(); s.Weight != 0 || len(s.Instances)+len(s.Jobs) != 0 {
+					t.Errorf("given up, and still there: %+v", s)
+				}
+				if state := w.clever.Applications()[0].State; state != "created" {
+					t.Errorf("given up, somebody else's application is %s", state)
+				}
+				w.end()
+			})
+		})
+	}
+}

@@ -105,6 +105,9 @@ func recordedEntry(vm *machine, shown map[string]cloud.Sighting) AuditEntry {
 	switch {
 	case err != nil:
 		e.Verdict, e.Explained = err.Error()+"; its weight is held", false
+	case vm.foreign != "":
+		e.Verdict, e.Explained = fmt.Sprintf("the Python program's state names it, and the cloud calls it %.80q, which is not ours: never touched, its weight is held until audit --forget %s",
+			vm.foreign, vm.rec.Key), false
 	case vm.rec.State == fleet.InstanceKept:
 		e.Verdict = "kept, as configured; audit --forget " + vm.rec.Key + " gives its weight free"
 	case vm.wanted():
@@ -171,8 +174,8 @@ func (m *Manager) ReleaseFuse() error {
 // ErrNotKept is the answer to forgetting an instance that is not kept.
 var ErrNotKept = errors.New("no kept instance has this key")
 
-// Forget ends our care for an instance that the configuration asked to keep: its weight
-// is free, and what is left of it is somebody else's.
+// Forget ends our care for an instance that the configuration asked to keep, or that is not
+// ours by its name: its weight is free, and what is left of it is somebody else's.
 func (m *Manager) Forget(key string) error {
 	err := ErrNotKept
 	if !m.ask(func() {
@@ -181,7 +184,7 @@ func (m *Manager) Forget(key string) error {
 			err = m.forgetOrphan(key)
 			return
 		}
-		if vm.rec.State != fleet.InstanceKept {
+		if vm.rec.State != fleet.InstanceKept && vm.foreign == "" {
 			return
 		}
 		err = errors.New("the ledger can't be written")

@@ -105,8 +105,10 @@ func (m *Manager) rename(ctx context.Context, vm *machine, seen cloud.Sighting) 
 		}
 		vm.failed(m, retryCap, deleteCap, 0)
 		vm.lastText = fmt.Sprintf("it is named %.80q, which is not ours", seen.Key)
+		vm.foreign = seen.Key
 		return
 	}
+	vm.foreign = ""
 	old, now := vm.rec, vm.rec
 	old.State, old.GoneAt, old.LastError = fleet.InstanceGone, stamp(), "recorded under its name "+seen.Key
 	now.Key = seen.Key
