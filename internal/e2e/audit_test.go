@@ -187,3 +187,27 @@ func TestUnreadableStranger(t *testing.T) {
 		}
 	}, nil)
 }
+
+// The ledger is lost while lists are old: they show an instance as never started that runs by
+// now. It is asked for itself before anything is done, and adopted.
+func TestOldListAfterALostLedger(t *testing.T) {
+	run(t, func(w *world) {
+		w.fault(cleverURL, map[string]any{"match": "POST /git/*/git-receive-pack", "delay": "80s", "times": 1})
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 900}, "success")
+		w.begin("")
+		time.Sleep(20 * time.Second)
+		w.watch.lies.staleLists(20 * time.Minute) // as it is at the next list
+		time.Sleep(4 * time.Minute)
+		w.end()
+		w.lose()
+		w.begin("")
+		time.Sleep(5 * time.Minute)
+		if s := w.life.manager.Status(); len(s.Jobs) != 1 || len(s.Instances) != 1 || s.Instances[0].State != fleet.InstanceStarted {
+			w.t.Errorf("the instance is not adopted: %+v", s)
+		}
+	}, func(w *world) {
+		if !strings.Contains(w.log.String(), "state=created") {
+			w.t.Error("the lists were not old")
+		}
+	})
+}

@@ -36,7 +36,7 @@ type stranger struct {
 	sightings  int
 	busy       bool
 	fetch      bool // its files are to be fetched back
-	ask        bool // it is to be asked for itself: lists showed it ended
+	ask        bool // it is to be asked for itself: lists showed it ended, or never started
 	unreadable bool // its files can't be fetched back
 	forgotten  bool // it was kept and then forgotten: it is not ours any more
 	recorded   bool // the ledger knows it as gone: a deletion that was not done
@@ -77,9 +77,7 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 			m.takeOver(ctx, x, "it was deleted before, and is back", false)
 		}
 	case s.Life == cloud.LifeCreated:
-		if old && time.Since(s.CreatedAt) >= youngest {
-			m.takeOver(ctx, x, "it was never started", true)
-		}
+		x.ask = old && time.Since(s.CreatedAt) >= youngest
 	case !x.unreadable:
 		x.fetch = true
 	case s.Life == cloud.LifeEnded:
@@ -138,14 +136,14 @@ func (m *Manager) tendStrangers(ctx context.Context) {
 			m.fetchBack(ctx, x)
 		} else if x.ask && !x.busy {
 			x.ask = false
-			m.askEnded(ctx, x)
+			m.askAgain(ctx, x)
 		}
 	}
 }
 
-// askEnded asks for a stranger that two lists showed ended, which a list may say for a
-// moment after a start, and takes it over when it is so.
-func (m *Manager) askEnded(ctx context.Context, x *stranger) {
+// askAgain asks for a stranger that two lists showed ended, or never started, and takes it
+// over when it is so. Lists may be old: one that was started since is read back.
+func (m *Manager) askAgain(ctx context.Context, x *stranger) {
 	tenant, err := x.runner.tenant(x.group, x.tenant)
 	if err != nil {
 		return
@@ -157,7 +155,14 @@ func (m *Manager) askEnded(ctx context.Context, x *stranger) {
 		seen, err := prov.Inspect(ctx, ref)
 		return func() {
 			x.busy = false
-			if err == nil && seen.Life == cloud.LifeEnded && m.unrecorded[strangerID(x.seen)] == x {
+			switch {
+			case err != nil || m.unrecorded[strangerID(x.seen)] != x:
+			case seen.Life == cloud.LifeAlive:
+				x.seen.Life, x.fetch = seen.Life, !x.unreadable
+			case seen.Life != x.seen.Life:
+			case seen.Life == cloud.LifeCreated:
+				m.takeOver(ctx, x, "it was never started", true)
+			default:
 				m.takeOver(ctx, x, "its task has ended", true)
 			}
 		}

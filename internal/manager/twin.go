@@ -5,9 +5,11 @@ package manager
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
+	"heptapod-paas-runner/internal/fleet"
 )
 
 // twin notes a second instance under a recorded key: a create whose answer was lost
@@ -42,7 +44,7 @@ func twinEntry(vm *machine, p *purse, s cloud.Sighting) AuditEntry {
 }
 
 // destroyTwin removes a twin, at most one call at a time; the next list shows whether
-// it is gone.
+// it is gone. The list that showed it may have been old: one that was started stays.
 func (m *Manager) destroyTwin(ctx context.Context, vm *machine) {
 	if vm.twin == nil || !vm.twinLane.idle() {
 		return
@@ -55,10 +57,13 @@ func (m *Manager) destroyTwin(ctx context.Context, vm *machine) {
 	vm.twinLane.busy = true
 	prov := vm.runner.prov
 	m.do(ctx, "destroy twin", callTimeout, func(ctx context.Context) event {
-		err := prov.Destroy(ctx, ref)
+		seen, err := prov.Inspect(ctx, ref)
+		if err == nil && seen.Life == cloud.LifeCreated {
+			err = prov.Destroy(ctx, ref)
+		}
 		return func() {
 			vm.twinLane.busy = false
-			if err != nil {
+			if err != nil && !errors.Is(err, fleet.ErrNotFound) {
 				vm.twinLane.failed(m, retryBase, deleteCap, 0)
 				return
 			}
