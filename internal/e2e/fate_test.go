@@ -158,6 +158,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w.who != "clever" {
 		name += " by runner " + w.who // so that calls of two runners at one instant have an order
 	}
+	begun := time.Now() // the service knows nothing of a pause
 	call := w.pause(whatIsAsked(r))
 	w.book.calls(r)
 	if err := w.fate.Point(name + "/before"); err != nil {
@@ -171,13 +172,13 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	r = r.Clone(r.Context())
 	r.Header.Set(callHeader, call)
-	request, begun := strings.HasSuffix(r.URL.Path, "/jobs/request"), time.Now()
+	request := strings.HasSuffix(r.URL.Path, "/jobs/request")
 	if request {
 		w.book.asks(w.who)
 	}
 	answer, err := w.next.RoundTrip(r)
 	told(answer, err)
-	if err != nil && request && r.Context().Err() != nil {
+	if err != nil && request && errors.Is(r.Context().Err(), context.Canceled) { // not that its time was over
 		w.book.cut(begun)
 	}
 	w.ended(call)

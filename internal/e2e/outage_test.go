@@ -14,6 +14,7 @@ import (
 
 	"heptapod-paas-runner/internal/config"
 	"heptapod-paas-runner/internal/secret"
+	"heptapod-paas-runner/internal/sim/clever"
 )
 
 func (w *world) cancel(id int64) {
@@ -338,7 +339,7 @@ func TestWaitingForLong(t *testing.T) {
 		}, "success")
 		w.begin("")
 		time.Sleep(10 * time.Second)
-		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success") // of flavor M: both don't fit
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5, "timeout": 7200}, "success") // of flavor M: both don't fit
 	}, func(w *world) {
 		if w.took(w.orders[1].id) < time.Hour {
 			t.Error("the second job did not have to wait")
@@ -426,4 +427,49 @@ func TestAwayWhileAJobBegins(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		w.begin("")
 	}, nil)
+}
+
+// A job does not wait for longer than it may run: its coordinator would drop it without a word.
+func TestWaitingForLongerThanItMayRun(t *testing.T) {
+	run(t, func(w *world) {
+		w.cfg.MaxParked, w.cfg.Quota.ReferenceJobs = 3*time.Hour, 1
+		w.queue(map[string]any{
+			"script": []string{"true"}, "virtual_seconds": 4200, "timeout": 7200, "variables": map[string]any{"CI_CLEVER_CLOUD_FLAVOR": "XS"},
+		}, "success")
+		w.begin("")
+		time.Sleep(10 * time.Second)
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5, "timeout": 900}, "failed")
+	}, func(w *world) {
+		if j := w.simJob(w.orders[1].id); j.FailureReason != "runner_system_failure" || !strings.Contains(j.Trace, "No instance was free for this job within 15m") {
+			t.Errorf("reason %s, trace:\n%s", j.FailureReason, j.Trace)
+		}
+	})
+}
+
+// The process is killed right after a job was started, and its credential is refused when the
+// next life asks whether it was: the job runs, and is not ended for that.
+func TestStartedAndRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 7)
+		defer w.close()
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 200}, "success")
+		f := &fate{target: "call POST /git/APP.git/git-receive-pack/after#1"}
+		w.beginFate(f)
+		w.untilCut(2 * time.Minute)
+		if f.cut == "" {
+			t.Fatal("nothing was started")
+		}
+		w.end()
+		w.clever.SetOrganisation(clever.FirstOrganisation, "canary-token-rotated")
+		w.begin("")
+		time.Sleep(90 * time.Second)
+		w.clever.SetOrganisation(clever.FirstOrganisation, clever.FirstToken)
+		if !w.quiet(patience) {
+			t.Errorf("not quiet: %+v", w.life.manager.Status())
+		}
+		for _, wrong := range w.check() {
+			t.Error(wrong)
+		}
+		w.end()
+	})
 }

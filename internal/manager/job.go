@@ -77,7 +77,7 @@ func (m *Manager) size(ctx context.Context, j *job) {
 	sizing, quota, ok := m.sizing(j.runner)
 	if !ok {
 		if m.longParked(j) {
-			m.fail(ctx, j, reasonSystem, fmt.Sprintf("What flavors there are could not be found out within %s: the platform did not answer. Retry the job.", round(m.cfg.MaxParked)))
+			m.fail(ctx, j, reasonSystem, fmt.Sprintf("What flavors there are could not be found out within %s: the platform did not answer. Retry the job.", round(m.parkLimit(j))))
 		}
 		return
 	}

@@ -39,6 +39,7 @@ type machine struct {
 	creation   *call     // under way, when it may be called off
 	toldAt     time.Time // when it last told how far it is
 	alarmed    bool
+	unsure     bool   // a start may have taken effect whose answer is not known
 	foreign    string // the name that the cloud gives it, when that is not one of ours
 	// refusedOnce: the tenant's credential was refused for it and read again.
 	refusedOnce bool

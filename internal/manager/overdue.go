@@ -42,7 +42,17 @@ func (m *Manager) overdue(ctx context.Context, j *job) {
 // nobody looked after it, since the service was down or stopped, is not all of that: it gets the
 // chance to go on.
 func (m *Manager) longParked(j *job) bool {
-	return time.Since(j.since) > m.cfg.MaxParked && time.Since(m.attended) > min(m.cfg.MaxParked, startChance)
+	limit := m.parkLimit(j)
+	return time.Since(j.since) > limit && time.Since(m.attended) > min(limit, startChance)
+}
+
+// parkLimit is how long a job may wait: no longer than it may run, since its coordinator
+// counts the wait as time that it ran, and would drop it without a word.
+func (m *Manager) parkLimit(j *job) time.Duration {
+	if j.rec.Timeout <= 0 {
+		return m.cfg.MaxParked
+	}
+	return min(m.cfg.MaxParked, j.rec.Timeout)
 }
 
 // startChance is how long after a start no job is given up for having waited too long:

@@ -147,7 +147,7 @@ func (m *Manager) haunted(ctx context.Context, j *job) bool {
 		return false
 	}
 	if m.longParked(j) {
-		m.fail(ctx, j, reasonSystem, fmt.Sprintf("Whether an instance was made for this job before the service was exchanged could not be found out within %s. Retry the job.", round(m.cfg.MaxParked)))
+		m.fail(ctx, j, reasonSystem, fmt.Sprintf("Whether an instance was made for this job before the service was exchanged could not be found out within %s. Retry the job.", round(m.parkLimit(j))))
 	}
 	return true
 }

@@ -83,7 +83,7 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 			m.log.Error("an instance in the ledger belongs to a runner that is not configured: it is not touched", "runner", rec.Runner, "instance", rec.Key)
 			continue
 		}
-		vm := &machine{rec: rec, runner: r, job: m.jobs[rec.Job]}
+		vm := &machine{rec: rec, runner: r, job: m.jobs[rec.Job], unsure: rec.Started && rec.State == fleet.InstanceCreated}
 		if vm.job != nil {
 			vm.job.vm = vm
 		}

@@ -71,14 +71,17 @@ func (m *Manager) startedOn(ctx context.Context, vm *machine) {
 	j.trace.next = time.Now().Add(m.jitter(j.runner.cfg.TraceWatch.PollStep))
 }
 
-// startFailed: permanent ends the job; everything else is tried again, since a start
-// that took effect after all answers so.
+// startFailed: permanent ends the job, unless an earlier try may have taken effect: the
+// sub-runner may work then, whatever is refused now. Everything else is tried again, since
+// a start that took effect after all answers so.
 func (m *Manager) startFailed(ctx context.Context, vm *machine, err error) {
 	vm.failed(m, createBase, createCap, fleet.RetryAfterOf(err))
 	vm.lastText = userText(err)
 	vm.runner.refusedCredential(vm.rec.Namespace, err)
 	m.log.Warn("start failed", "instance", vm.rec.Key, "class", fleet.ClassOf(err).String(), "err", err)
-	if m.readAgain(vm, err) == fleet.Permanent && vm.job != nil && vm.job.rec.State == fleet.JobStarting {
+	class := m.readAgain(vm, err)
+	vm.unsure = vm.unsure || class == fleet.Unknown
+	if class == fleet.Permanent && !vm.unsure && vm.job != nil && vm.job.rec.State == fleet.JobStarting {
 		m.fail(ctx, vm.job, reasonSystem, "The platform refuses to start the job on its instance: "+vm.lastText)
 	}
 }

@@ -219,7 +219,7 @@ func (m *Manager) paidBy(ctx context.Context, j *job) (string, bool) {
 		nobody(reasonSystem, p.unread)
 	case m.longParked(j):
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf("Who pays for this job's instance could not be found out within %s: the coordinator did not tell the attributes of group %s. Retry the job.",
-			round(m.cfg.MaxParked), j.rec.Namespace))
+			round(m.parkLimit(j)), j.rec.Namespace))
 	}
 	return "", false
 }

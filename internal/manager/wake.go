@@ -81,9 +81,9 @@ func (m *Manager) jobWake(w *waker, j *job) {
 	switch j.rec.State {
 	case fleet.JobAcquired:
 		w.add(j.since.Add(unsizedFor))
-		w.add(j.since.Add(m.cfg.MaxParked + time.Millisecond))
+		w.add(j.since.Add(m.parkLimit(j) + time.Millisecond))
 	case fleet.JobWaiting:
-		w.add(j.since.Add(m.cfg.MaxParked + time.Millisecond))
+		w.add(j.since.Add(m.parkLimit(j) + time.Millisecond))
 	case fleet.JobLaunching:
 		w.add(m.launchBy(j).Add(time.Millisecond))
 	case fleet.JobStarting:
