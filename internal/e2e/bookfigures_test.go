@@ -67,7 +67,7 @@ func (b *book) checkFigures(status manager.Status, audit manager.Audit) {
 	if status.Weight < u.weight || !strange && status.Weight != u.weight || strange && status.Weight == u.weight {
 		b.fault("I3: a weight of %s is shown, recorded are %s, and in no record are %v", status.Weight, u.weight, status.Strangers)
 	}
-	if status.OpenJobs != u.open || status.Provisioning > u.provisioning {
+	if status.OpenJobs != u.open || status.Provisioning > u.provisioning+u.outside {
 		b.fault("I3: %d jobs and %d in the making are shown, recorded are %d and %d", status.OpenJobs, status.Provisioning, u.open, u.provisioning)
 	}
 	for tenant, blown := range b.blown {

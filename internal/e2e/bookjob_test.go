@@ -250,7 +250,7 @@ func (b *book) checkLaunch(change store.Change) {
 		}
 	}
 	for _, n := range b.jobs {
-		if n.rec.State == fleet.JobLaunching || n.rec.State == fleet.JobStarting {
+		if (n.rec.State == fleet.JobLaunching || n.rec.State == fleet.JobStarting) && !b.orphan(n.rec) {
 			provisioning++
 		}
 		if n.rec.State == fleet.JobWaiting && n.rec.Seq < change.Jobs[0].Seq && n.rec.CancelAt.IsZero() && !b.held(n.rec) && !b.orphan(n.rec) {

@@ -212,6 +212,7 @@ type usage struct {
 	weight             fleet.Weight
 	count              int
 	open, provisioning int
+	outside            int // of open: their runner is not in the configuration; made they may be all the same
 	own                map[fleet.Owner]int
 	head               *noted[fleet.Job] // the first that waits and whose kind of instance can be made
 	inTheWay           bool              // somebody waits whose kind fails, or whose size is not known
@@ -232,6 +233,7 @@ func (b *book) usage() usage {
 		u.open++
 		u.own[n.rec.Owner]++
 		if b.orphan(n.rec) {
+			u.outside++
 			continue
 		}
 		switch n.rec.State {

@@ -106,7 +106,10 @@ func (w *world) rename(which int) {
 	}
 	app := alive[which%len(alive)]
 	w.lifeMu.Lock()
-	w.renamed = map[string]string{app.ID: app.Name}
+	if w.renamed == nil {
+		w.renamed = map[string]string{}
+	}
+	w.renamed[app.ID] = app.Name
 	w.lifeMu.Unlock()
 	w.callIt(app, "somebody-elses")
 }
