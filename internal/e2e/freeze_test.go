@@ -30,7 +30,9 @@ func drawFreeze(t *rapid.T) deed {
 // freeze stops the service for a while.
 func (w *world) freeze(long time.Duration) {
 	until := time.Now().Add(long)
-	w.frozen.Store(&until)
+	if before := w.frozen.Load(); before == nil || before.Before(until) {
+		w.frozen.Store(&until)
+	}
 	w.book.freezes(until)
 }
 

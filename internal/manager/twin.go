@@ -64,7 +64,7 @@ func (m *Manager) destroyTwin(ctx context.Context, vm *machine) {
 		return func() {
 			vm.twinLane.busy = false
 			if err != nil && !errors.Is(err, fleet.ErrNotFound) {
-				vm.twinLane.failed(m, retryBase, deleteCap, 0)
+				vm.twinLane.failed(m, retryBase, deleteCap, fleet.RetryAfterOf(err))
 				return
 			}
 			vm.twinLane.ok()
