@@ -22,23 +22,25 @@ import (
 	"time"
 )
 
-// authority signs certificates.
-type authority struct {
-	cert *x509.Certificate
+// Authority signs certificates.
+type Authority struct {
+	Cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-func newAuthority(t *testing.T) authority {
+// NewAuthority makes one that is valid for an hour.
+func NewAuthority(t *testing.T) Authority {
 	t.Helper()
-	a := authority{key: newKey(t), cert: &x509.Certificate{
+	a := Authority{key: NewKey(t), Cert: &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority of a test"}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}}
-	a.cert.Raw = a.sign(t, a.cert, a.key)
+	a.Cert.Raw = a.Sign(t, a.Cert, a.key)
 	return a
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+// NewKey makes a key for a certificate.
+func NewKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -47,9 +49,10 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func (a authority) sign(t *testing.T, c *x509.Certificate, key *ecdsa.PrivateKey) []byte {
+// Sign gives the certificate of a key, in DER.
+func (a Authority) Sign(t *testing.T, c *x509.Certificate, key *ecdsa.PrivateKey) []byte {
 	t.Helper()
-	raw, err := x509.CreateCertificate(rand.Reader, c, a.cert, &key.PublicKey, a.key)
+	raw, err := x509.CreateCertificate(rand.Reader, c, a.Cert, &key.PublicKey, a.key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,9 +60,9 @@ func (a authority) sign(t *testing.T, c *x509.Certificate, key *ecdsa.PrivateKey
 }
 
 // pair is a certificate for 127.0.0.1 and localhost, or what change makes of it.
-func (a authority) pair(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
+func (a Authority) pair(t *testing.T, change func(*x509.Certificate)) tls.Certificate {
 	t.Helper()
-	key := newKey(t)
+	key := NewKey(t)
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "somebody"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -67,11 +70,11 @@ func (a authority) pair(t *testing.T, change func(*x509.Certificate)) tls.Certif
 	if change != nil {
 		change(c)
 	}
-	return tls.Certificate{Certificate: [][]byte{a.sign(t, c, key)}, PrivateKey: key}
+	return tls.Certificate{Certificate: [][]byte{a.Sign(t, c, key)}, PrivateKey: key}
 }
 
 // folder has ca.pem, and cert.pem and key.pem of a client.
-func (a authority) folder(t *testing.T) string {
+func (a Authority) folder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	pair := a.pair(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
@@ -80,7 +83,7 @@ func (a authority) folder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for name, block := range map[string]*pem.Block{
-		"ca.pem":   {Type: "CERTIFICATE", Bytes: a.cert.Raw},
+		"ca.pem":   {Type: "CERTIFICATE", Bytes: a.Cert.Raw},
 		"cert.pem": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
 		"key.pem":  {Type: "PRIVATE KEY", Bytes: key},
 	} {
@@ -92,7 +95,7 @@ func (a authority) folder(t *testing.T) string {
 }
 
 // serve starts a server with such a certificate and gives its URL.
-func (a authority) serve(t *testing.T, change func(*x509.Certificate), h http.HandlerFunc) string {
+func (a Authority) serve(t *testing.T, change func(*x509.Certificate), h http.HandlerFunc) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{a.pair(t, change)}}
@@ -111,7 +114,7 @@ func plain(t *testing.T, h http.HandlerFunc) string {
 }
 
 // read gives the authority of a folder that keep wrote.
-func read(t *testing.T, folder string) authority {
+func read(t *testing.T, folder string) Authority {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "ca.pem"), filepath.Join(folder, "ca.key"))
 	if err != nil {
@@ -121,11 +124,11 @@ func read(t *testing.T, folder string) authority {
 	if !ok {
 		t.Fatalf("a key of type %T", pair.PrivateKey)
 	}
-	return authority{pair.Leaf, key}
+	return Authority{pair.Leaf, key}
 }
 
 // keep writes the authority with its key into a folder of its own.
-func (a authority) keep(t *testing.T) string {
+func (a Authority) keep(t *testing.T) string {
 	t.Helper()
 	dir := a.folder(t)
 	key, err := x509.MarshalPKCS8PrivateKey(a.key)

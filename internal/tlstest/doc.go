@@ -44,7 +44,7 @@ type Client struct {
 // Hold holds a client to all of it.
 func Hold(t *testing.T, c Client) {
 	t.Helper()
-	hold(t, c, newAuthority(t))
+	hold(t, c, NewAuthority(t))
 }
 
 // ofSystem names a folder whose authority the system trusts.
@@ -59,7 +59,7 @@ func HoldBySystem(t *testing.T, c Client) {
 		hold(t, c, read(t, folder))
 		return
 	}
-	folder := newAuthority(t).keep(t)
+	folder := NewAuthority(t).keep(t)
 	again := exec.CommandContext(t.Context(), os.Args[0], "-test.count=1", "-test.v", "-test.run=^"+t.Name()+"$")
 	again.Env = append(os.Environ(), ofSystem+"="+folder, "SSL_CERT_FILE="+filepath.Join(folder, "ca.pem"), "SSL_CERT_DIR="+t.TempDir())
 	if out, err := again.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
@@ -67,11 +67,11 @@ func HoldBySystem(t *testing.T, c Client) {
 	}
 }
 
-func hold(t *testing.T, c Client, ours authority) {
+func hold(t *testing.T, c Client, ours Authority) {
 	t.Helper()
 	folder := ours.folder(t)
 	t.Run("an authority of one's own", func(t *testing.T) { c.trusts(t, ours, folder) })
-	for name, s := range bad(ours, newAuthority(t)) {
+	for name, s := range bad(ours, NewAuthority(t)) {
 		t.Run(name, func(t *testing.T) { c.refuses(t, s, folder) })
 	}
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -81,12 +81,12 @@ func hold(t *testing.T, c Client, ours authority) {
 
 // impostor is a server that is not the right one.
 type impostor struct {
-	by     authority
+	by     Authority
 	change func(*x509.Certificate)
 	says   string // by the error
 }
 
-func bad(ours, others authority) map[string]impostor {
+func bad(ours, others Authority) map[string]impostor {
 	return map[string]impostor{
 		"a certificate that has ended": {ours, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, "expired"},
 		"one that has not begun":       {ours, func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }, "not yet valid"},
@@ -98,7 +98,7 @@ func bad(ours, others authority) map[string]impostor {
 }
 
 // trusts: the right server is spoken to, and sees every secret: or the other tests say nothing.
-func (c Client) trusts(t *testing.T, ours authority, folder string) {
+func (c Client) trusts(t *testing.T, ours Authority, folder string) {
 	var seen record
 	c.Call(t, ours.serve(t, nil, func(w http.ResponseWriter, r *http.Request) {
 		seen.add(r)
@@ -136,7 +136,7 @@ func (c Client) refuses(t *testing.T, s impostor, folder string) {
 }
 
 // stays: whoever the right server points at sees nothing.
-func (c Client) stays(t *testing.T, ours authority, folder string, status int) {
+func (c Client) stays(t *testing.T, ours Authority, folder string, status int) {
 	var elsewhere atomic.Int32
 	count := func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }
 	for where, to := range map[string]string{

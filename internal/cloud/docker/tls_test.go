@@ -4,9 +4,6 @@ package docker_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -24,47 +21,13 @@ import (
 	"heptapod-paas-runner/internal/cloud/docker"
 	"heptapod-paas-runner/internal/engine"
 	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/tlstest"
 )
 
-// authority signs certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) authority {
-	t.Helper()
-	a := authority{key: newKey(t)}
-	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.cert.Raw = a.sign(t, a.cert, a.key)
-	return a
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func (a authority) sign(t *testing.T, c *x509.Certificate, key *ecdsa.PrivateKey) []byte {
-	t.Helper()
-	raw, err := x509.CreateCertificate(rand.Reader, c, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
 // folder has ca.pem of one authority, and cert.pem and key.pem signed by another.
-func folder(t *testing.T, trusted, by authority, uses x509.ExtKeyUsage) string {
+func folder(t *testing.T, trusted, by tlstest.Authority, uses x509.ExtKeyUsage) string {
 	t.Helper()
-	dir, key := t.TempDir(), newKey(t)
+	dir, key := t.TempDir(), tlstest.NewKey(t)
 	cert := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "somebody"}, NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{uses}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
@@ -74,8 +37,8 @@ func folder(t *testing.T, trusted, by authority, uses x509.ExtKeyUsage) string {
 		t.Fatal(err)
 	}
 	for name, block := range map[string]*pem.Block{
-		"ca.pem":   {Type: "CERTIFICATE", Bytes: trusted.cert.Raw},
-		"cert.pem": {Type: "CERTIFICATE", Bytes: by.sign(t, cert, key)},
+		"ca.pem":   {Type: "CERTIFICATE", Bytes: trusted.Cert.Raw},
+		"cert.pem": {Type: "CERTIFICATE", Bytes: by.Sign(t, cert, key)},
 		"key.pem":  {Type: "EC PRIVATE KEY", Bytes: raw},
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
@@ -122,7 +85,7 @@ func TestEngineOverTLS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a Docker Engine")
 	}
-	ours, others := newAuthority(t), newAuthority(t)
+	ours, others := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
 	server := folder(t, ours, ours, x509.ExtKeyUsageServerAuth)
 	e := engine.Start(t, engine.Options{Flags: []string{
 		"--host", "tcp://127.0.0.1:2376", "--tlsverify", "--tlscacert", filepath.Join(server, "ca.pem"),
@@ -132,7 +95,7 @@ func TestEngineOverTLS(t *testing.T) {
 	plain := port(t, func(ctx context.Context) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", e.Socket)
 	})
-	client := func(trusted, by authority) string { return folder(t, trusted, by, x509.ExtKeyUsageClientAuth) }
+	client := func(trusted, by tlstest.Authority) string { return folder(t, trusted, by, x509.ExtKeyUsageClientAuth) }
 	good := client(ours, ours)
 	byEnvironment := map[string]string{"DOCKER_HOST": "tcp://" + secured, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": good}
 	none := map[string]string{}
@@ -175,7 +138,7 @@ func TestEngineOverTLS(t *testing.T) {
 // What can't be used is refused before anybody is asked.
 func TestConnectionIsRefused(t *testing.T) {
 	t.Parallel()
-	a, b := newAuthority(t), newAuthority(t)
+	a, b := tlstest.NewAuthority(t), tlstest.NewAuthority(t)
 	broken := func(name, text string) string {
 		dir := folder(t, a, b, x509.ExtKeyUsageClientAuth)
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
