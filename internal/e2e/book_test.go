@@ -261,6 +261,7 @@ func (b *book) committed(change store.Change, err error) {
 		b.remember(rec, now)
 		b.instances[rec.Key] = noted[fleet.Instance]{rec, since}
 	}
+	b.checkSize(change)
 	b.checkLaunch(change)
 	b.checkAllowance(change)
 	defer b.lookNow()

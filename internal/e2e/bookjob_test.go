@@ -235,6 +235,15 @@ func (b *book) checkEnd(rec fleet.Job) {
 	}
 }
 
+// checkSize sees that no job is let wait that is heavier than all that may be in use.
+func (b *book) checkSize(change store.Change) {
+	for _, rec := range change.Jobs {
+		if quota := quotaOf(b.loosest()); change.Name == "size" && rec.Weight > quota {
+			b.fault("I3: job %d is to wait for room, weighs %s, and the quota is %s", rec.ID, rec.Weight, quota)
+		}
+	}
+}
+
 // checkLaunch holds the ceilings by what is recorded, at the commit that launches.
 func (b *book) checkLaunch(change store.Change) {
 	if change.Name != "launch" || len(change.Instances) != 1 || len(change.Jobs) != 1 {
