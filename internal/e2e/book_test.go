@@ -93,6 +93,7 @@ func (b *book) reloads(old, now *config.Config) {
 		switch {
 		case slices.ContainsFunc(now.Runners, func(r config.Runner) bool { return r.Name == name }):
 			delete(b.removed, name)
+			delete(b.parkedTooLong, name) // who comes back begins anew
 		case at.IsZero() && old == now:
 			b.removed[name] = time.Now()
 		}

@@ -196,7 +196,7 @@ func (b *book) noteDenial(r *http.Request, answer *http.Response, err error, now
 	}
 	place := r.URL.Scheme + "://" + r.URL.Host
 	kind := answer.Header.Get("Content-Type")
-	good := answer.StatusCode < http.StatusMultipleChoices && !strings.Contains(kind, "html")
+	good := answer.StatusCode < http.StatusMultipleChoices && (!strings.HasPrefix(kind, "text/") || answer.Header.Get("Job-Status") != "")
 	foreign := strings.Contains(kind, "html") || answer.StatusCode == http.StatusNotFound && strings.HasPrefix(kind, "text/")
 	if good {
 		b.lines.well[place] = now

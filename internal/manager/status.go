@@ -99,6 +99,10 @@ func (m *Manager) updated(ctx context.Context, j *job, u coordinator.Update, ans
 		return
 	}
 	j.touched = time.Now()
+	if u.State == "running" && answer.JobStatus == "" { // a proxy may have said that
+		j.status.failed(m, retryBase, retryCap, answer.Interval)
+		return
+	}
 	if u.State == "running" {
 		m.statusAnswered(ctx, j, answer.JobStatus)
 		return
