@@ -32,8 +32,8 @@ func (w *world) freeze(long time.Duration) {
 	until := time.Now().Add(long)
 	if before := w.frozen.Load(); before == nil || before.Before(until) {
 		w.frozen.Store(&until)
+		w.book.freezes(until)
 	}
-	w.book.freezes(until)
 }
 
 // thaw waits until the service is not frozen.

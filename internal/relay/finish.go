@@ -17,6 +17,14 @@ import (
 // end a job that stays silent for 30 to 60 minutes, but only once they are up.
 const deliverFor = 3 * time.Hour
 
+// results is how often the sub-runner's result is brought to a coordinator that refuses it
+// and says that the job runs: about three minutes.
+const results = 10
+
+// refusals is how often a coordinator must refuse the question how a job ended, without a
+// word of how, for that to be the answer: a broken proxy refuses too.
+const refusals = 3
+
 // errUnknownEnd: the coordinator takes nothing any more, and does not say that the
 // job has ended.
 var errUnknownEnd = errors.New("the job's end is not known")
@@ -45,17 +53,31 @@ func (r *relay) finish(ctx context.Context, end ending) (Outcome, error) {
 		return Outcome{State: status, By: ByCoordinator}, nil
 	}
 	if t.refused || end.refused {
-		if out, known, err := r.ask(ctx); known || err != nil {
+		if out, known, err := r.insist(ctx); known || err != nil {
 			return out, err
-		}
-		if t.final != nil { // the job runs: what refused its result was somebody else, or for a moment
-			t.refused = false
-			if done, err := r.push(ctx, t.final); done || err != nil {
-				return r.outcome(t.final.finalWord, BySubRunner), err
-			}
 		}
 	}
 	return r.fail(ctx, end)
+}
+
+// insist asks how a job stands whose calls were refused, and brings its result again as
+// long as the job runs: what refused it was something in between, or for a moment.
+func (r *relay) insist(ctx context.Context) (out Outcome, known bool, err error) {
+	t := r.trace
+	var wait backoff
+	for range results {
+		if out, known, err := r.ask(ctx); known || err != nil || t.final == nil {
+			return out, known, err
+		}
+		t.refused = false
+		if done, err := r.push(ctx, t.final); done || err != nil {
+			return r.outcome(t.final.finalWord, BySubRunner), true, err
+		}
+		if !wait.wait(ctx, 0) {
+			return Outcome{}, false, fmt.Errorf("deliver the final update: %w", ctx.Err())
+		}
+	}
+	return Outcome{}, false, nil
 }
 
 // push sends the rest of the trace and a final update until the coordinator has
@@ -113,16 +135,19 @@ func withoutChecksum(u *finalUpdate) (*finalUpdate, error) {
 // has not.
 func (r *relay) ask(ctx context.Context) (out Outcome, known bool, err error) {
 	var wait backoff
-	for {
+	for refused := 0; ; {
 		status, answer, err := r.up.status(ctx)
 		switch {
 		case err != nil || isDown(answer.status):
 			r.log.Warn("the coordinator does not tell how the job ended", "status", answer.status, "err", err)
 		case isRefused(answer.status):
-			if status = r.up.health.jobStatus(); !isFinal(status) {
-				status = ""
+			refused++
+			if status = r.up.health.jobStatus(); isFinal(status) {
+				return Outcome{State: status, By: ByCoordinator}, true, nil
 			}
-			return Outcome{State: status, By: ByCoordinator}, true, nil
+			if refused == refusals {
+				return Outcome{By: ByCoordinator}, true, nil
+			}
 		default:
 			return Outcome{State: status, By: ByCoordinator}, isFinal(status), nil
 		}

@@ -316,22 +316,48 @@ func TestEndsFromOutside(t *testing.T) {
 			}
 		})
 	})
-	t.Run("refused once though the job runs", func(t *testing.T) {
+	for name, times := range map[string]int{"once": 1, "twice": 2, "for a minute": 6} {
+		t.Run("refused "+name+" though the job runs", func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				w.sub = func(s *subRunner) error {
+					m, err := s.begin()
+					if err != nil {
+						return err
+					}
+					w.coordinator.mu.Lock()
+					w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+						if r.Method != http.MethodPut || times == 0 {
+							return false
+						}
+						times--
+						http.NotFound(rw, r) // a proxy that lost its way
+						return true
+					}
+					w.coordinator.mu.Unlock()
+					_, err = m.put("success", "")
+					return err
+				}
+				if out, err := w.run(t.Context()); err != nil || out.State != "success" || out.By != BySubRunner {
+					t.Error(out, err)
+				}
+			})
+		})
+	}
+	t.Run("everything refused for a moment", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			w.sub = func(s *subRunner) error {
 				m, err := s.begin()
 				if err != nil {
 					return err
 				}
-				refused := false
+				left := 3
 				w.coordinator.mu.Lock()
-				w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
-					if r.Method != http.MethodPut || refused {
-						return false
+				w.coordinator.script = func(rw http.ResponseWriter, _ *http.Request, _ []byte) bool {
+					left--
+					if left >= 0 {
+						rw.WriteHeader(http.StatusUnauthorized)
 					}
-					refused = true
-					http.NotFound(rw, r) // a proxy that lost its way
-					return true
+					return left >= 0
 				}
 				w.coordinator.mu.Unlock()
 				_, err = m.put("success", "")
