@@ -23,7 +23,7 @@ type ending struct {
 func (r *relay) prepare(ctx context.Context) *ending {
 	var wait backoff
 	limit := r.handOutLimit()
-	for {
+	for refused := 0; ; {
 		answer, err := r.up.probeTrace(ctx)
 		size, ok := parseRange(answer.header.Get("Range"))
 		switch {
@@ -34,7 +34,10 @@ func (r *relay) prepare(ctx context.Context) *ending {
 				return end
 			}
 		case err == nil && isRefused(answer.status):
-			return &ending{sentence: "The job ended before it began on its instance.", refused: true}
+			refused++
+			if isFinal(r.up.health.jobStatus()) || refused == refusals {
+				return &ending{sentence: "The job ended before it began on its instance.", refused: true}
+			}
 		case err == nil && !isDown(answer.status):
 			return &ending{sentence: fmt.Sprintf("The coordinator answered %d when asked how far the job's log is.", answer.status)}
 		}

@@ -343,6 +343,29 @@ func TestEndsFromOutside(t *testing.T) {
 			})
 		})
 	}
+	t.Run("refused for a moment before it began", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			left := 2
+			w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+				if left == 0 {
+					return false
+				}
+				left--
+				http.NotFound(rw, r)
+				return true
+			}
+			w.sub = func(s *subRunner) error {
+				m, err := s.begin()
+				if err != nil {
+					return err
+				}
+				return m.finish("success")
+			}
+			if out, err := w.run(t.Context()); err != nil || out.State != "success" || left != 0 {
+				t.Error(out, err, left)
+			}
+		})
+	})
 	t.Run("everything refused for a moment", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			w.sub = func(s *subRunner) error {
