@@ -10,9 +10,10 @@ import (
 
 // overdueAfter is how long after its own time limit a job that still runs is ended by us.
 // Its sub-runner ends the script at the limit, then runs after_script (five minutes at
-// most, as a rule) and sends artifacts; a few minutes later the coordinator would end it
-// itself, with a reason that no retry rule for system failures knows.
-const overdueAfter = serverGrace - 3*time.Minute
+// most, as a rule) and sends artifacts. The coordinator would end it itself five minutes
+// later, with a reason that no retry rule for system failures knows: a cloud that is slow
+// has that long to take the instance away.
+const overdueAfter = serverGrace - 5*time.Minute
 
 // overdueAt is when a running job's instance is taken for lost, though it seems alive: its
 // relay or sub-runner is dead or frozen. Zero = the job has no limit that we know.
