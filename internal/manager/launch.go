@@ -23,7 +23,7 @@ const surveyLimit = 2 * time.Minute
 // surveyed tells whether what exists in the clouds is known: after a lost ledger it
 // counts against the quota before anything is launched.
 func (m *Manager) surveyed() bool {
-	if time.Since(m.attended) > surveyLimit {
+	if time.Since(m.surveyFrom()) > surveyLimit {
 		return true
 	}
 	for _, r := range m.runners {
@@ -32,6 +32,26 @@ func (m *Manager) surveyed() bool {
 		}
 	}
 	return true
+}
+
+// surveyFrom is since when somebody can look what exists.
+func (m *Manager) surveyFrom() time.Time {
+	if m.attended.After(m.lookedAgain) {
+		return m.attended
+	}
+	return m.lookedAgain
+}
+
+// lookAgain is called when a coordinator answers that did not: tenants that could not be
+// found since the start are looked for at once, and nothing is launched before what they
+// have is counted.
+func (m *Manager) lookAgain() {
+	for _, r := range m.runners {
+		if r.cfg.Clever.MultiTenant && !r.found && r.discovery.fails > 0 {
+			m.lookedAgain = time.Now()
+			r.discovery.next, r.discovered, r.surveyed = m.lookedAgain, false, false
+		}
+	}
 }
 
 // launchWaiting launches waiting jobs in order of acquisition while the limits allow,

@@ -101,12 +101,15 @@ func (p *purse) fill(cc config.Clever, attributes map[string]secret.String) {
 // that no job names any more.
 func (m *Manager) discover(ctx context.Context, r *runner) {
 	r.discovery.busy = true
-	client, token := r.client, r.cfg.Clever.NamespaceToken
+	client, token, begun := r.client, r.cfg.Clever.NamespaceToken, time.Now()
 	m.do(ctx, "discover tenants", startTimeout, func(ctx context.Context) event {
 		groups, err := client.TopLevelGroups(ctx, token)
 		return func() {
 			r.discovery.busy = false
-			r.discovered = true // a failure must not keep the other tenants from working
+			r.discovered = !begun.Before(m.lookedAgain) // a failure must not keep the other tenants from working
+			if err != nil && !r.discovered {
+				return // it was asked before the coordinator answered again
+			}
 			if err != nil {
 				if r.discovery.fails == 0 {
 					m.log.Warn("the tenants can't be listed; trying again", "runner", r.cfg.Name, "err", err)
@@ -115,6 +118,7 @@ func (m *Manager) discover(ctx context.Context, r *runner) {
 				return
 			}
 			r.discovery.ok()
+			r.discovered, r.found = true, true
 			r.discovery.next = time.Now().Add(m.jitter(discoverEvery))
 			m.found(r, groups)
 		}

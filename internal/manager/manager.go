@@ -77,6 +77,7 @@ type Manager struct {
 
 	stepAt      time.Time // when the present step began
 	dueAt       time.Time // when the next one has to begin, at the latest
+	lookedAgain time.Time // tenants that could not be found are looked for again since then
 	attended    time.Time // since then somebody looks after jobs without a gap
 	lastLaunch  time.Time
 	brokenSince time.Time // commits fail since; zero = they work

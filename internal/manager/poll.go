@@ -105,6 +105,7 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 	}
 	if r.pollFails > 0 {
 		m.log.Info("the coordinator answers again", "runner", r.cfg.Name, "attempt", r.pollFails)
+		m.lookAgain()
 	}
 	r.pollFails, r.alarmed = 0, false
 	r.coordOK = begun // a held request may be answered well after everything else broke

@@ -103,7 +103,7 @@ func (r *runner) inherit(was *runner) {
 	if r.cfg.Clever.MultiTenant != was.cfg.Clever.MultiTenant {
 		return
 	}
-	r.discovered, r.surveyed = was.discovered, was.surveyed
+	r.discovered, r.found, r.surveyed = was.discovered, was.found, was.surveyed
 	for group, p := range was.purses {
 		kept := &purse{group: p.group, id: p.id, tenant: p.tenant, at: p.at, problem: p.problem, listed: p.listed, listedAt: p.listedAt, seen: p.seen}
 		if !r.cfg.Clever.MultiTenant { // the configuration is the credential's source

@@ -52,7 +52,8 @@ type runner struct {
 
 	purses     map[string]*purse // by top-level group; "" for the configured tenant
 	discovery  lane
-	discovered bool // the tenants were looked for at least once
+	discovered bool // the tenants were looked for, since the coordinator answers
+	found      bool // and found, once at least
 	surveyed   bool // all that they have was looked for at least once
 	born       time.Time
 

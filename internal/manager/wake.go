@@ -63,7 +63,7 @@ func (m *Manager) nextWake() time.Time {
 	for _, j := range m.jobs {
 		m.jobWake(&w, j)
 	}
-	w.add(m.attended.Add(surveyLimit + time.Millisecond))
+	w.add(m.surveyFrom().Add(surveyLimit + time.Millisecond))
 	w.add(m.attended.Add(startChance + time.Millisecond))
 	if m.cfg.MinBetweenLaunches > 0 {
 		w.add(m.lastLaunch.Add(m.cfg.MinBetweenLaunches))
