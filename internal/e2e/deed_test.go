@@ -202,6 +202,7 @@ func drawLie(t *rapid.T) deed {
 	}
 	return rapid.SampledFrom([]deed{
 		stale(20 * time.Second), stale(45 * time.Second), stale(5 * time.Minute),
+		{at: at, name: "lists lag: nothing was started", do: func(w *world) { w.watch.lies.youngLists(2 * time.Duration(n) * time.Minute) }},
 		{at: at, name: "lists take turns: old and new", hiding: true, do: func(w *world) { w.watch.lies.turns(40 * time.Second) }},
 		{
 			at: at, name: "quota leaked: refused for lack of room", do: func(w *world) { w.watch.lies.noRoom(http.StatusBadRequest) },
@@ -216,6 +217,7 @@ func drawLie(t *rapid.T) deed {
 		}},
 		{at: at, name: "done but says 503: create", do: func(w *world) { w.watch.lies.set(sayBusy, n) }},
 		{at: at, name: "done but says refused: create", lenient: true, do: func(w *world) { w.watch.lies.set(sayRefused, n) }},
+		{at: at / 8, name: "done twice: create", lenient: true, do: func(w *world) { w.watch.lies.set(doTwice, 1) }},
 		{at: at, name: "done twice: create", lenient: true, do: func(w *world) { w.watch.lies.set(doTwice, n) }},
 		{at: at, name: ignoreDelete + ": delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 3*n) }},
 		{at: at, name: ignoreDelete + ": a delete", do: func(w *world) { w.watch.lies.set(ignoreDelete, 1) }},

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ type lies struct {
 	left  map[string]int
 	stale time.Time         // lists are old until then
 	lists map[string][]byte // by path, what they showed when they became old
+	young time.Time         // lists show everything as never started until then
 	turn  map[string]int    // lists shown while every second one is fresh all the same; nil = all are old
 	full  int               // every creation is answered so, as if the cloud had forgotten to give a quota back
 	never string            // the API name of a flavor of which there is no capacity
@@ -124,6 +126,19 @@ func (l *lies) staleLists(long time.Duration) {
 	l.stale, l.lists, l.turn = time.Now().Add(long), map[string][]byte{}, nil
 }
 
+// youngLists lets lists show what there is as it was when it was made.
+func (l *lies) youngLists(long time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.young = time.Now().Add(long)
+}
+
+func (l *lies) areYoung() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Now().Before(l.young)
+}
+
 // turns lets two copies of the cloud answer in turns, one of which is old.
 func (l *lies) turns(long time.Duration) {
 	l.staleLists(long)
@@ -164,12 +179,22 @@ const (
 	deletedText    = `{"id":302,"message":"The application has been deleted","type":"success"}`
 )
 
+var commitID = regexp.MustCompile(`"commitId":"[^"]*"`)
+
+// neverStarted changes a list of applications: none of them was started.
+func neverStarted(list string) string {
+	return strings.ReplaceAll(commitID.ReplaceAllString(list, `"commitId":null`), "SHOULD_BE_UP", "SHOULD_BE_DOWN")
+}
+
 // answer performs a request as the lies say.
 func (l *lies) answer(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 	isList := r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/applications")
 	create := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/applications")
 	remove := r.Method == http.MethodDelete && !strings.HasPrefix(r.URL.Path, "/_sim/")
 	switch {
+	case isList && l.areYoung():
+		got := perform(r, next)
+		write(rw, got.Code, neverStarted(got.Body.String()))
 	case isList:
 		l.list(rw, r, next)
 	case create && l.refuses(r):

@@ -82,6 +82,7 @@ type death struct {
 	term   time.Duration
 	pause  time.Duration // before the next life
 	forget bool          // the ledger is lost with it
+	young  bool          // the next life's first lists show nothing as started
 	shift  time.Duration // the clock is set by so much in between
 }
 
@@ -235,6 +236,7 @@ func drawDeath(t *rapid.T, mild bool) death {
 		return d
 	}
 	d.forget = oneIn(t, 8, "forget")
+	d.young = d.forget && rapid.Bool().Draw(t, "lists lag")
 	if oneIn(t, 8, "shift") {
 		d.shift = rapid.SampledFrom([]time.Duration{-time.Hour, -time.Minute, time.Minute, time.Hour}).Draw(t, "by")
 	}

@@ -180,6 +180,9 @@ func (w *world) die(d death) (cut []string) {
 		w.story.note("-- the ledger is lost")
 		w.lose()
 	}
+	if d.young {
+		w.watch.lies.youngLists(d.pause + 4*time.Minute)
+	}
 	if d.shift != 0 && !d.forget {
 		w.shift(d.shift)
 	}
