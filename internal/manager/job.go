@@ -79,10 +79,12 @@ func (m *Manager) size(ctx context.Context, j *job) {
 		if m.longParked(j) {
 			m.fail(ctx, j, reasonSystem, fmt.Sprintf("What flavors there are could not be found out within %s: the platform did not answer. Retry the job.", round(m.parkLimit(j))))
 		}
+		m.explainSlow(ctx, j, schedule.Flavors)
 		return
 	}
 	tenant, ok := m.paidBy(ctx, j)
 	if !ok {
+		m.explainSlow(ctx, j, schedule.Payer)
 		return
 	}
 	asked := ""
@@ -137,6 +139,9 @@ func (m *Manager) launched(ctx context.Context, j *job) {
 		m.fail(ctx, j, reasonSystem, fmt.Sprintf("After %s %s. Retry the job; if it fails again, tell the operators of this runner.",
 			round(time.Since(j.rec.LaunchingAt)), why))
 		return
+	}
+	if text := j.vm.lastText; text != "" && j.vm.rec.State != fleet.InstanceCreated {
+		m.explainWait(ctx, j, schedule.Reason{Kind: schedule.Making, Problem: text})
 	}
 	// The prefix is frozen by Start: all of it must have arrived first.
 	if j.vm.rec.State != fleet.InstanceCreated || j.trace.busy || j.rec.PrefixAcked < int64(len(j.rec.Prefix)) {

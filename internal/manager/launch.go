@@ -57,7 +57,13 @@ func (m *Manager) lookAgain() {
 // launchWaiting launches waiting jobs in order of acquisition while the limits allow,
 // and tells each of the others in its log what it waits for.
 func (m *Manager) launchWaiting(ctx context.Context) {
-	if _, known := m.quota(); m.draining || !m.recovered || !known || !m.surveyed() {
+	if m.draining || !m.recovered {
+		return
+	}
+	if _, known := m.quota(); !known || !m.surveyed() {
+		for _, w := range m.waiting() {
+			m.explainSlow(ctx, m.jobs[w.ID], schedule.Survey)
+		}
 		return
 	}
 	for {
@@ -110,6 +116,9 @@ func (m *Manager) launch(ctx context.Context, j *job) bool {
 // explainPause keeps a job's log from being filled where reasons take turns.
 const explainPause = time.Minute
 
+// slowFrom is how long something that should take moments may take without a word.
+const slowFrom = 10 * time.Second
+
 // explainWait writes to the job's log what it waits for, when that is another reason
 // than the one said last.
 func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reason) {
@@ -122,6 +131,15 @@ func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reaso
 		return
 	}
 	m.change(ctx, "wait", j, nil, func(d draft) { say(j.runner, d.job, text) })
+}
+
+// explainSlow explains a wait of a job that is not placed yet for what is there within
+// moments, as a rule.
+func (m *Manager) explainSlow(ctx context.Context, j *job, kind schedule.Kind) {
+	unplaced := j.rec.State == fleet.JobAcquired || j.rec.State == fleet.JobWaiting
+	if unplaced && time.Since(j.since) >= slowFrom && time.Since(m.surveyFrom()) >= slowFrom {
+		m.explainWait(ctx, j, schedule.Reason{Kind: kind})
+	}
 }
 
 // waiting lists the jobs that want an instance, but for those of a kind that the platform

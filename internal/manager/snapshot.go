@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"heptapod-paas-runner/internal/fleet"
+	"heptapod-paas-runner/internal/schedule"
 )
 
 // Status is a picture of the service at one moment. Times are UTC, zero = not yet.
@@ -132,7 +133,8 @@ func jobStatus(j *job) JobStatus {
 	if j.rec.State == fleet.JobAcquired && j.vm != nil && j.vm.rec.State != fleet.InstanceGone {
 		out.WaitsFor, out.WaitSince = "an instance that the Python program may have made for it, and that goes first", j.rec.AcquiredAt
 	}
-	if j.rec.State == fleet.JobWaiting && !j.wait.OK() {
+	unplaced := j.rec.State == fleet.JobWaiting || j.rec.State == fleet.JobAcquired
+	if making := j.rec.State == fleet.JobLaunching && j.wait.Kind == schedule.Making; (unplaced || making) && !j.wait.OK() {
 		out.WaitsFor, out.WaitSince = j.wait.String(), j.waitFrom
 	}
 	return out

@@ -63,6 +63,7 @@ func (m *Manager) nextWake() time.Time {
 	for _, j := range m.jobs {
 		m.jobWake(&w, j)
 	}
+	w.add(m.surveyFrom().Add(slowFrom))
 	w.add(m.surveyFrom().Add(surveyLimit + time.Millisecond))
 	w.add(m.attended.Add(startChance + time.Millisecond))
 	if m.cfg.MinBetweenLaunches > 0 {
@@ -81,8 +82,10 @@ func (m *Manager) jobWake(w *waker, j *job) {
 	switch j.rec.State {
 	case fleet.JobAcquired:
 		w.add(j.since.Add(unsizedFor))
+		w.add(j.since.Add(slowFrom))
 		w.add(j.since.Add(m.parkLimit(j) + time.Millisecond))
 	case fleet.JobWaiting:
+		w.add(j.since.Add(slowFrom))
 		w.add(j.since.Add(m.parkLimit(j) + time.Millisecond))
 	case fleet.JobLaunching:
 		w.add(m.launchBy(j).Add(time.Millisecond))

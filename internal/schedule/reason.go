@@ -24,6 +24,10 @@ const (
 	Parked       Kind = "parked"       // a job is parked: nothing more is acquired
 	Behind       Kind = "behind"       // another job was acquired earlier
 	Broken       Kind = "platform"     // the platform fails to make instances of this kind
+	Flavors      Kind = "flavors"      // the platform has not told yet which flavors there are
+	Payer        Kind = "payer"        // the coordinator has not told yet who pays
+	Survey       Kind = "survey"       // what exists in the clouds has not been listed yet
+	Making       Kind = "making"       // the instance could not be made, and is tried again
 )
 
 // Reason explains a wait. The zero value means: go ahead. Used, Limit and Need are
@@ -34,6 +38,7 @@ type Reason struct {
 	Job               fleet.JobID
 	Until             time.Time
 	Flavor            string // of Broken
+	Problem           string // of Making, for users
 }
 
 // OK tells whether nothing stands in the way.
@@ -62,6 +67,14 @@ func (r Reason) String() string {
 		return fmt.Sprintf("job %d, which was acquired earlier", r.Job.ID)
 	case Broken:
 		return fmt.Sprintf("the platform to make instances of flavor %s again: the last %d attempts failed", r.Flavor, r.Used)
+	case Flavors:
+		return "the platform to tell which flavors there are"
+	case Payer:
+		return "the coordinator to tell which organisation pays for it"
+	case Survey:
+		return "a list of all instances that exist already"
+	case Making:
+		return "the platform to make the instance: " + r.Problem + "; trying again"
 	case Nothing:
 		return "nothing to launch"
 	}
