@@ -271,3 +271,31 @@ func TestCrashesWithManyTenants(t *testing.T) {
 		})
 	}
 }
+
+// After a lost ledger, tenants that could not be found since something refused everything are
+// looked for as soon as a coordinator answers: what is left there counts before anything
+// is launched.
+func TestTenantsAreSoughtOnceTheyCanBe(t *testing.T) {
+	big := map[string]any{"CI_CLEVER_CLOUD_FLAVOR": "XL"}
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 400, "project": "two/project", "variables": big}, "success")
+		w.begin("")
+		time.Sleep(time.Minute)
+		w.end()
+		w.lose()
+		w.refuse.Store(true)
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5, "project": "one/project", "variables": big}, "success")
+		w.begin("")
+		time.Sleep(20 * time.Minute)
+		w.refuse.Store(false)
+	}, func(w *world) {
+		apps := w.clever.Applications()
+		if len(apps) != 2 {
+			t.Fatalf("%d instances were made", len(apps))
+		}
+		if left := apps[0].DeletedAt; left == nil || apps[1].CreatedAt.Before(*left) {
+			t.Errorf("the first, which fills the quota, is deleted at %v, the second made at %s", left, apps[1].CreatedAt)
+		}
+	})
+}

@@ -13,6 +13,7 @@ import (
 
 	"heptapod-paas-runner/internal/cloud"
 	"heptapod-paas-runner/internal/config"
+	"heptapod-paas-runner/internal/coordinator"
 	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/store"
 )
@@ -255,6 +256,24 @@ func TestRefusalsInARow(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A good answer to a sign of life that does not name the job's status may be a proxy's: it
+// proves neither that the coordinator is well nor that the job goes on.
+func TestNamelessAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, r := bare(), &runner{}
+		j := &job{runner: r, refused: []time.Time{time.Now()}, rec: fleet.Job{State: fleet.JobWaiting}}
+		sign := coordinator.Update{State: coordinator.StateRunning}
+		m.updated(t.Context(), j, sign, coordinator.Answer{Status: 200}, nil)
+		if !r.coordOK.IsZero() || len(j.refused) != 1 || j.status.due() {
+			t.Errorf("coordinator well since %v, refusals %v, asked again at once %v", r.coordOK, j.refused, j.status.due())
+		}
+		m.updated(t.Context(), j, sign, coordinator.Answer{Status: 200, JobStatus: "running"}, nil)
+		if r.coordOK.IsZero() || len(j.refused) != 0 {
+			t.Errorf("coordinator well since %v, refusals %v", r.coordOK, j.refused)
+		}
+	})
 }
 
 func TestTextsAreHarmless(t *testing.T) {
