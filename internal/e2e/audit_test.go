@@ -211,3 +211,41 @@ func TestOldListAfterALostLedger(t *testing.T) {
 		}
 	})
 }
+
+// asked runs do when somebody asks for an instance.
+type asked struct {
+	cloud.Provisioner
+	do func()
+}
+
+func (a asked) Inspect(ctx context.Context, ref cloud.Ref) (cloud.Sighting, error) {
+	a.do()
+	return a.Provisioner.Inspect(ctx, ref)
+}
+
+// What is forgotten while the cloud is asked for it stays as it was given away: the answer
+// changes nothing any more.
+func TestForgottenWhileItIsAskedFor(t *testing.T) {
+	forgot := 0
+	run(t, func(w *world) {
+		key := w.cfg.Runners[0].Owner.Key(100001)
+		w.cfg.KeepFinished = true
+		w.around = func(p cloud.Provisioner) cloud.Provisioner {
+			return asked{p, func() {
+				w.given.Store(key, true)
+				if err := w.life.manager.Forget(key); err == nil {
+					forgot++
+				}
+			}}
+		}
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.removeAll(key)
+		time.Sleep(5 * time.Minute)
+	}, func(w *world) {
+		if forgot != 1 || strings.Contains(w.log.String(), "an instance vanished") {
+			t.Errorf("it was forgotten %d times; log:\n%s", forgot, w.log.String())
+		}
+	})
+}

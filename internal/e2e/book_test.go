@@ -342,7 +342,8 @@ func (b *book) strangers() []clever.Application {
 			return true
 		}
 		at := b.lines.swept[b.w.cfg.Runners[i].Name+" "+app.Organisation]
-		return time.Since(at) < 2*slack || !at.After(later(later(app.CreatedAt, n.since), b.begun).Add(5*time.Second))
+		since := later(later(later(app.CreatedAt, n.since), b.begun), b.w.sinceItsOwn(app.ID))
+		return time.Since(at) < 2*slack || !at.After(since.Add(5*time.Second))
 	})
 }
 

@@ -110,6 +110,10 @@ func (b *book) checkNewJob(rec fleet.Job) {
 	}
 }
 
+// tellsNoTime: without the relay's settings an instance only tells when it was made, and its job may
+// have waited for long before that.
+func (w *world) tellsNoTime() bool { return w.cfg.Runners[0].SubRunner == config.ModeExec }
+
 // checkAdopted: what is recorded of a job after a lost ledger is what was put on its instance.
 func (b *book) checkAdopted(rec fleet.Job) {
 	j, ok := b.truth(rec.JobID)
@@ -118,7 +122,7 @@ func (b *book) checkAdopted(rec fleet.Job) {
 		return
 	case !rec.PrefixFrozen:
 		b.fault("I1: job %d is adopted, and its log is taken for not begun", rec.ID)
-	case rec.Token.Empty() || j.AcquiredAt != nil && !b.shifted && rec.AcquiredAt.Sub(*j.AcquiredAt).Abs() > 5*time.Minute:
+	case rec.Token.Empty() || j.AcquiredAt != nil && !b.shifted && !b.w.tellsNoTime() && rec.AcquiredAt.Sub(*j.AcquiredAt).Abs() > 5*time.Minute:
 		b.fault("I1: job %d, acquired at %s, is adopted as acquired at %s", rec.ID, j.AcquiredAt, rec.AcquiredAt)
 	}
 	for _, app := range b.w.clever.Applications() {

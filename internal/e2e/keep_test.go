@@ -119,8 +119,16 @@ func (w *world) renameBack() {
 	for _, app := range w.clever.Applications() {
 		if name := w.renamed[app.ID]; name != "" && app.State != "deleted" {
 			w.callIt(app, name)
+			w.ownAgain.Store(app.ID, time.Now())
 		}
 	}
+}
+
+// sinceItsOwn tells since when an application that somebody renamed has its name again.
+func (w *world) sinceItsOwn(id string) time.Time {
+	at, _ := w.ownAgain.Load(id)
+	since, _ := at.(time.Time)
+	return since
 }
 
 func (w *world) callIt(app clever.Application, name string) {

@@ -96,6 +96,7 @@ type world struct {
 	purseMu     sync.Mutex
 	rotated     string
 	renamed     map[string]string // names of applications before somebody renamed them, by id
+	ownAgain    sync.Map          // by id, since when they have their names again
 	given       sync.Map          // keys of instances that were kept and given away
 	canceled    sync.Map          // jobs that users canceled, and when
 	longOutage  bool              // a coordinator could not be reached for so long that it gives jobs up

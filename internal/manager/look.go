@@ -46,7 +46,9 @@ func (m *Manager) inspect(ctx context.Context, vm *machine, why string, then fun
 		return func() {
 			vm.busy = false
 			vm.runner.refusedCredential(vm.rec.Namespace, err)
-			then(ctx, seen, err)
+			if vm.rec.State != fleet.InstanceGone { // else it was forgotten meanwhile, by `audit --forget`
+				then(ctx, seen, err)
+			}
 		}
 	})
 }
