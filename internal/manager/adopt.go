@@ -77,12 +77,21 @@ func (m *Manager) stranger(ctx context.Context, r *runner, p *purse, owner fleet
 			m.takeOver(ctx, x, "it was deleted before, and is back", false)
 		}
 	case s.Life == cloud.LifeCreated:
-		x.ask = old && time.Since(s.CreatedAt) >= youngest
+		x.ask = old && seenAge(s, x.first) >= youngest
 	case !x.unreadable:
 		x.fetch = true
 	case s.Life == cloud.LifeEnded:
 		x.ask = old
 	}
+}
+
+// seenAge is how old an instance is at least: by the date that the cloud gives it or, where
+// that is missing or still to come, by how long it has been seen.
+func seenAge(s cloud.Sighting, first time.Time) time.Duration {
+	if s.CreatedAt.IsZero() {
+		return time.Since(first)
+	}
+	return max(time.Since(s.CreatedAt), time.Since(first))
 }
 
 // takeOver records an unrecorded instance as one to be destroyed. The fuse limits how
@@ -107,6 +116,9 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 // instance is the record of a stranger.
 func (x *stranger) instance(state fleet.InstanceState) fleet.Instance {
 	made := measured(x.seen.CreatedAt, time.Now())
+	if made.IsZero() || time.Since(made) < 0 {
+		made = x.first
+	}
 	return fleet.Instance{
 		Key: x.seen.Key, Job: fleet.JobID{Coordinator: x.runner.cfg.Coordinator, ID: x.jobID},
 		Owner: x.owner, Runner: x.runner.cfg.Name, Tenant: x.tenant, Namespace: x.group, NamespaceID: x.groupID,

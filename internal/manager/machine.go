@@ -45,7 +45,8 @@ type machine struct {
 	refusedOnce bool
 	missing     int // lists that should have shown it and did not
 
-	twin     *cloud.Sighting // a second, unstarted instance under the same key
+	twins    map[string]time.Time // handles of others under its key, and their first sighting
+	twin     *cloud.Sighting      // a second, unstarted instance under the same key
 	twinLane lane
 }
 

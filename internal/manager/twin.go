@@ -16,7 +16,15 @@ import (
 // took effect after all, later than the platform's settle time. The recorded one is the
 // job's; the other was never started by us and goes, as ours.
 func (m *Manager) twin(vm *machine, s cloud.Sighting) {
-	if s.Life != cloud.LifeCreated || time.Since(s.CreatedAt) < youngest {
+	first, known := vm.twins[string(s.Handle)]
+	if !known {
+		first = time.Now()
+		if vm.twins == nil {
+			vm.twins = map[string]time.Time{}
+		}
+		vm.twins[string(s.Handle)] = first
+	}
+	if s.Life != cloud.LifeCreated || seenAge(s, first) < youngest {
 		return
 	}
 	if vm.twin == nil || !bytes.Equal(vm.twin.Handle, s.Handle) {
