@@ -191,9 +191,10 @@ func (m *Manager) countRefusal(ctx context.Context, j *job) {
 // refusalsMeanEnd tells whether refusals can be taken as the job's end. A broken proxy
 // refuses everything, and must not destroy everything: the coordinator must have answered
 // somebody well since, and more than half of its jobs must not be refused, unless this is
-// the only one. What the coordinator must have ended itself by now has ended.
+// the only one. What the coordinator must have ended itself by now has ended; of a job whose
+// time limit nobody told, that is never known.
 func (m *Manager) refusalsMeanEnd(j *job) bool {
-	if time.Since(j.rec.AcquiredAt) > j.rec.Timeout+serverGrace {
+	if j.rec.Timeout > 0 && time.Since(j.rec.AcquiredAt) > j.rec.Timeout+serverGrace {
 		return true
 	}
 	all, out := 0, 0

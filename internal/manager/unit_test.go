@@ -220,6 +220,9 @@ func TestRefusalsMeanEnd(t *testing.T) {
 		if !m.refusalsMeanEnd(j) {
 			t.Error("a job that the coordinator must have ended itself is never given up")
 		}
+		if j.rec.Timeout = 0; m.refusalsMeanEnd(j) {
+			t.Error("a job whose time limit nobody told is taken for ended by the coordinator itself")
+		}
 	})
 }
 
