@@ -111,8 +111,11 @@ func (f *fuse) load(meta map[string]string) {
 		moment, escaped, _ := strings.Cut(text, "/")
 		tenant, err := url.PathUnescape(escaped)
 		at, wrong := time.Parse(time.RFC3339, moment)
-		if err == nil && wrong == nil {
-			f.recent = append(f.recent, passage{measured(at, time.Now()), tenant})
+		if now := time.Now(); err == nil && wrong == nil {
+			if at.After(now) {
+				at = now // the clock was set back since: it would use the allowance up until then
+			}
+			f.recent = append(f.recent, passage{measured(at, now), tenant})
 		}
 	}
 }

@@ -297,6 +297,22 @@ func TestTextsAreHarmless(t *testing.T) {
 	}
 }
 
+// A clock that was set back since must not keep an old allowance used up until then.
+func TestAllowanceOfTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, f := bare(), fuse{}
+		var old []passage
+		for range fuseLeast {
+			old = append(old, passage{time.Now().AddDate(1, 0, 0), "orga_one"})
+		}
+		f.load(map[string]string{fuseRecentKey: joinPassages(old)})
+		time.Sleep(fuseWindow)
+		if !f.allow(t.Context(), m, "orga_one", 0) {
+			t.Errorf("what went before the clock was set back is counted for a year: %q", f.text())
+		}
+	})
+}
+
 // A fuse that blew while the ledger could not be written is in it once it can be.
 func TestFuseIsSavedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
