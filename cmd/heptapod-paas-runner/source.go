@@ -59,6 +59,7 @@ func wire(s manager.Status) api.Status {
 		Concurrent:   api.Count{Used: s.OpenJobs, Limit: s.Concurrent},
 		Provisioning: api.Count{Used: s.Provisioning, Limit: s.MaxAtOnce},
 		Results:      s.Closed, LostGrants: s.LostGrants, Fuse: s.Fuse, Strangers: s.Strangers, Breakers: breakers(s.Breakers),
+		Unexplained: s.Unexplained, ProvenAt: api.Time(s.ProvenAt),
 	}
 	for _, r := range s.Runners {
 		out.Runners = append(out.Runners, api.Runner{

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -33,6 +34,7 @@ type collector struct {
 	jobs, instances, strangers     *prometheus.Desc
 	closed, pollFailures, fuseDown *prometheus.Desc
 	lostGrants                     *prometheus.Desc
+	unexplained, proven            *prometheus.Desc
 	credentials, breakers          *prometheus.Desc
 }
 
@@ -61,6 +63,8 @@ func newCollector(s *Server) *collector {
 		jobs:            desc("jobs", "Open jobs by state.", "state"),
 		instances:       desc("instances", "Instances that are not confirmed absent, by state.", "state"),
 		strangers:       desc("strangers", "Instances with a key of ours that no record explains."),
+		unexplained:     desc("audit_unexplained", "Instances and records that audit does not explain."),
+		proven:          desc("audit_proven_timestamp_seconds", "When the oldest list of a cloud that audit compares was taken, in seconds since 1970; 0 when a cloud never answered."),
 		closed:          desc("jobs_total", "Jobs closed since the start, by result.", "result"),
 		lostGrants:      desc("jobs_lost_at_acquisition_total", "Jobs found since the start that the coordinator had granted and that were not recorded (I1)."),
 		pollFailures:    desc("poll_failures", "Job requests that failed in a row, by runner.", "runner"),
@@ -75,6 +79,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.build, c.ready, c.used, c.quota, c.concurrent, c.concurrentLimit, c.provisioning, c.provisioningMax,
 		c.jobs, c.instances, c.strangers, c.closed, c.lostGrants, c.pollFailures, c.fuseDown, c.credentials, c.breakers,
+		c.unexplained, c.proven,
 	} {
 		ch <- d
 	}
@@ -100,6 +105,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.provisioning, float64(status.Provisioning.Used))
 	gauge(c.provisioningMax, float64(status.Provisioning.Limit))
 	gauge(c.strangers, float64(len(status.Strangers)))
+	gauge(c.unexplained, float64(status.Unexplained))
+	gauge(c.proven, unixSeconds(status.ProvenAt))
 	gauge(c.fuseDown, flag(status.Fuse != ""))
 	gauge(c.breakers, float64(len(slices.DeleteFunc(slices.Clone(status.Breakers), func(b Breaker) bool { return b.State == "closed" }))))
 	for state, n := range jobCounts(status.Jobs) {
@@ -173,6 +180,14 @@ func failureCounts(runners []Runner) map[string]int {
 		out[r.Name] += r.PollFailures
 	}
 	return out
+}
+
+// unixSeconds gives a time as metrics do; 0 when there is none.
+func unixSeconds(t *time.Time) float64 {
+	if t == nil {
+		return 0
+	}
+	return float64(t.Unix())
 }
 
 func flag(on bool) float64 {

@@ -114,6 +114,7 @@ func busy() api.Status {
 			Provisioner: "clever", Zone: "par", Flavor: "M", Weight: "5.657", State: "started", Creates: 1,
 			IntendedAt: at(11), CreatedAt: at(15), StartedAt: at(21),
 		}},
+		Unexplained: 2, ProvenAt: at(50),
 		Breakers: []api.Breaker{
 			{Provisioner: "clever", Zone: "par", Tenant: "orga_sim", Flavor: "3XL", State: "open", Failures: 4, Since: at(10), Next: at(130), Problem: "Clever Cloud says: no capacity"},
 			{Provisioner: "clever", Zone: "par", Tenant: "orga_sim", Flavor: "M", State: "closed", Failures: 1, Since: at(90), Problem: "it is not reachable or is busy"},

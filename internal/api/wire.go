@@ -22,8 +22,10 @@ type Status struct {
 	Runners      []Runner       `json:"runners"`
 	Jobs         []Job          `json:"jobs"`
 	Instances    []Instance     `json:"instances"`
-	Strangers    []string       `json:"strangers"` // keys of ours that no record explains
-	Breakers     []Breaker      `json:"breakers"`  // kinds of instances whose making fails
+	Strangers    []string       `json:"strangers"`   // keys of ours that no record explains
+	Unexplained  int            `json:"unexplained"` // by an audit at this moment
+	ProvenAt     *time.Time     `json:"proven_at"`   // of that audit: the oldest list compared; null = a cloud never answered
+	Breakers     []Breaker      `json:"breakers"`    // kinds of instances whose making fails
 }
 
 // Quota is the weight in use and the weight allowed.

@@ -111,7 +111,7 @@ func TestKeptAndForgotten(t *testing.T) {
 			w.t.Error(err)
 		}
 		time.Sleep(10 * time.Minute)
-		if s := w.life.manager.Status(); s.Weight != 0 || len(s.Instances) != 0 {
+		if s := w.life.manager.Status(); s.Weight != 0 || len(s.Instances)+len(s.Strangers) != 0 {
 			w.t.Errorf("after forgetting: %+v", s)
 		}
 		w.wantVerdict(key, "kept and then forgotten", true)

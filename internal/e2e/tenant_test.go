@@ -171,6 +171,18 @@ func TestTenantGoesAway(t *testing.T) {
 	}, func(w *world) { w.noTokens() })
 }
 
+// lists counts how often an organisation's applications were listed.
+func (w *world) lists(organisation string) (n int) {
+	var all []simRequest
+	w.control("GET", cleverURL+"/_sim/requests", nil, &all)
+	for _, r := range all {
+		if r.Method == "GET" && r.Path == "/v2/organisations/"+organisation+"/applications" {
+			n++
+		}
+	}
+	return n
+}
+
 // A tenant that puts things under our keys into its own organisation stops the destruction
 // of what is unrecorded there, and nobody else's (I8).
 func TestFuseOfOneTenant(t *testing.T) {
@@ -189,9 +201,13 @@ func TestFuseOfOneTenant(t *testing.T) {
 		for id := range int64(7) {
 			plant("orga_one", 500+id)
 		}
-		time.Sleep(15 * time.Minute)
+		before := w.lists("orga_two")
+		time.Sleep(30 * time.Minute)
+		if n := w.lists("orga_two") - before; n > 4 {
+			w.t.Errorf("what another tenant has planted makes this one's instances be listed %d times in half an hour", n)
+		}
 		plant("orga_two", 600)
-		time.Sleep(10 * time.Minute)
+		time.Sleep(15 * time.Minute)
 		left := map[string]int{}
 		for _, app := range w.clever.Applications() {
 			if app.State != "deleted" {

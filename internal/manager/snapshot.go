@@ -32,6 +32,9 @@ type Status struct {
 	Jobs      []JobStatus
 	Instances []fleet.Instance // not confirmed absent
 	Strangers []string         // keys of ours that no record explains
+	// Unexplained and ProvenAt are those of an Audit at the same moment.
+	Unexplained int
+	ProvenAt    time.Time
 	Breakers  []BreakerStatus  // kinds of instances whose making fails
 }
 
@@ -91,10 +94,14 @@ func (m *Manager) snapshot() Status {
 	}
 	s.Instances = append(s.Instances, m.orphans.instances...)
 	for _, x := range m.unrecorded {
-		s.Strangers = append(s.Strangers, x.seen.Key)
+		if !x.forgotten { // that one somebody has explained
+			s.Strangers = append(s.Strangers, x.seen.Key)
+		}
 	}
 	slices.SortFunc(s.Strangers, cmp.Compare[string])
 	s.Breakers = m.breakerStatus()
+	found := m.audit()
+	s.Unexplained, s.ProvenAt = found.Unexplained, found.ProvenAt
 	s.Ready = len(s.Reasons) == 0
 	return s
 }

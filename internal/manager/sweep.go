@@ -114,7 +114,7 @@ func (m *Manager) swept(ctx context.Context, r *runner, p *purse, begun time.Tim
 		}
 	}
 	m.notShown(ctx, r, p, begun, shown)
-	if m.looksAgain(r) {
+	if m.looksAgain(r, p) {
 		p.list.next = time.Now().Add(m.jitter(endedApart))
 	}
 }
@@ -133,14 +133,19 @@ func (m *Manager) watchAccount(ctx context.Context, r *runner, p *purse) {
 	}
 }
 
-// looksAgain tells whether something has to be seen twice, 30 s apart.
-func (m *Manager) looksAgain(r *runner) bool {
+// looksAgain tells whether something in a tenant's list has to be seen twice, 30 s apart.
+func (m *Manager) looksAgain(r *runner, p *purse) bool {
 	for _, j := range m.jobs {
-		if j.runner == r && !j.ended.first.IsZero() && !j.ended.proven {
+		if j.runner == r && j.rec.Namespace == p.group && !j.ended.first.IsZero() && !j.ended.proven {
 			return true
 		}
 	}
-	return len(m.unrecorded) > 0
+	for _, x := range m.unrecorded {
+		if x.runner == r && x.group == p.group && !x.forgotten {
+			return true
+		}
+	}
+	return false
 }
 
 // sighted takes a sighting of a recorded instance.
