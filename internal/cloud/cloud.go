@@ -101,6 +101,7 @@ type Sighting struct {
 type Description struct {
 	Name        string        // the executor's infrastructure, such as "clever"
 	Zone        string        // where instances are made
+	Apart       bool          // an instance is known in the zone where it was made, and nowhere else
 	Settle      time.Duration // an unknown create is absent after three lists over this time
 	BillingStep time.Duration
 	// Patience is how long one Create may take; 0 is the usual five minutes. Where it is

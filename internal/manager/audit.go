@@ -103,6 +103,8 @@ func recordedEntry(vm *machine, shown map[string]cloud.Sighting) AuditEntry {
 	}
 	_, err := vm.ref()
 	switch {
+	case vm.elsewhere():
+		e.Verdict, e.Explained = err.Error()+"; its weight is held until that is back, or audit --forget "+vm.rec.Key, false
 	case err != nil:
 		e.Verdict, e.Explained = err.Error()+"; its weight is held", false
 	case vm.foreign != "":
@@ -174,8 +176,8 @@ func (m *Manager) ReleaseFuse() error {
 // ErrNotKept is the answer to forgetting an instance that is not kept.
 var ErrNotKept = errors.New("no kept instance has this key")
 
-// Forget ends our care for an instance that the configuration asked to keep, or that is not
-// ours by its name: its weight is free, and what is left of it is somebody else's.
+// Forget ends our care for an instance that the configuration asked to keep, that is not
+// ours by its name, or that is on an engine which the runner does not use any more: its weight is free, and what is left of it is somebody else's.
 func (m *Manager) Forget(key string) error {
 	err := ErrNotKept
 	if !m.ask(func() {
@@ -184,7 +186,7 @@ func (m *Manager) Forget(key string) error {
 			err = m.forgetOrphan(key)
 			return
 		}
-		if vm.rec.State != fleet.InstanceKept && vm.foreign == "" {
+		if vm.rec.State != fleet.InstanceKept && vm.foreign == "" && !vm.elsewhere() {
 			return
 		}
 		err = errors.New("the ledger can't be written")

@@ -5,6 +5,7 @@ package manager
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"heptapod-paas-runner/internal/cloud"
@@ -79,7 +80,20 @@ func (m *Manager) withoutCredential(vm *machine, err error) {
 // ref names the instance for a call, with the tenant's credential.
 func (vm *machine) ref() (cloud.Ref, error) {
 	tenant, err := vm.runner.tenant(vm.rec.Namespace, vm.rec.Tenant)
+	if vm.elsewhere() {
+		err = &fleet.CallError{
+			Class: fleet.Transient, UserText: "it is somewhere else than the service looks now",
+			Err: fmt.Errorf("made on %s, and the runner uses %s now", vm.rec.Zone, vm.runner.prov.Describe().Zone),
+		}
+	}
 	return cloud.Ref{Key: vm.rec.Key, Tenant: tenant, Handle: vm.rec.Handle}, err
+}
+
+// elsewhere tells whether the instance was made on another engine than the runner's present
+// one, which does not know it: what is not found there may exist.
+func (vm *machine) elsewhere() bool {
+	here := vm.runner.prov.Describe()
+	return here.Apart && vm.rec.Zone != "" && vm.rec.Zone != here.Zone && vm.rec.State != fleet.InstanceIntended
 }
 
 // userText is the sentence of an error that may stand in a job's log.

@@ -164,6 +164,7 @@ func (m *Manager) create(ctx context.Context, vm *machine) {
 	if !m.change(ctx, "create", nil, vm, func(d draft) {
 		d.vm.State = fleet.InstanceCreating
 		d.vm.Creates++
+		d.vm.Zone = vm.runner.prov.Describe().Zone // a reload may have changed it since
 	}) {
 		return
 	}

@@ -35,7 +35,7 @@ type Status struct {
 	// Unexplained and ProvenAt are those of an Audit at the same moment.
 	Unexplained int
 	ProvenAt    time.Time
-	Breakers  []BreakerStatus  // kinds of instances whose making fails
+	Breakers    []BreakerStatus // kinds of instances whose making fails
 }
 
 // RunnerStatus is one runner in a Status.

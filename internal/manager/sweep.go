@@ -232,6 +232,6 @@ func (m *Manager) checkEnded(ctx context.Context, vm *machine) {
 // shouldShow tells whether a list begun then has to show the instance.
 func (vm *machine) shouldShow(begun time.Time) bool {
 	exists := vm.rec.State == fleet.InstanceCreated || vm.rec.State == fleet.InstanceStarted || vm.rec.State == fleet.InstanceKept
-	return exists && !vm.foreignMade() &&
+	return exists && !vm.foreignMade() && !vm.elsewhere() &&
 		!vm.rec.CreatedAt.IsZero() && begun.Sub(vm.rec.CreatedAt) > vm.runner.prov.Describe().Settle
 }

@@ -121,6 +121,7 @@ func (p *Provisioner) Describe() cloud.Description {
 	return cloud.Description{
 		Name:        "docker",
 		Zone:        p.host,
+		Apart:       true,
 		Settle:      5 * time.Second,
 		BillingStep: time.Second,
 		Patience:    p.cfg.PullTimeout + 5*time.Minute,
