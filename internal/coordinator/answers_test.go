@@ -41,7 +41,7 @@ var calls = map[string]func(context.Context, *coordinator.Client) error{
 		return err
 	},
 	"status": func(ctx context.Context, c *coordinator.Client) error {
-		_, err := c.JobStatus(ctx, jobToken)
+		_, err := c.JobStatus(ctx, 42, jobToken)
 		return err
 	},
 	"verify": func(ctx context.Context, c *coordinator.Client) error {

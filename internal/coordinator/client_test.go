@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"heptapod-paas-runner/internal/coordinator"
+	"heptapod-paas-runner/internal/fleet"
 	"heptapod-paas-runner/internal/secret"
 )
 
@@ -229,13 +230,24 @@ func TestJobStatusOnTheWire(t *testing.T) {
 	t.Parallel()
 	var got sent
 	c := record(t, &got, 200, map[string]string{"Content-Type": "application/json"}, `{"id":42,"status":"canceling","runner":null}`)
-	status, err := c.JobStatus(t.Context(), jobToken)
+	status, err := c.JobStatus(t.Context(), 42, jobToken)
 	if err != nil || status != "canceling" {
 		t.Errorf("got %q, %v", status, err)
 	}
 	header := map[string]string{"Accept": "application/json", "User-Agent": userAgent, "Job-Token": jobSecret}
 	if diff := cmp.Diff(sent{Method: "GET", URI: "/api/v4/job", Header: header}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// All jobs are asked for at one address: what keeps answers on the way may give one job's to
+// another, and must not end it.
+func TestStatusOfAnotherJob(t *testing.T) {
+	t.Parallel()
+	var got sent
+	c := record(t, &got, 200, map[string]string{"Content-Type": "application/json"}, `{"id":41,"status":"success"}`)
+	if status, err := c.JobStatus(t.Context(), 42, jobToken); err == nil || fleet.ClassOf(err) != fleet.Transient {
+		t.Errorf("job 42 is %q by the answer about job 41, %v", status, err)
 	}
 }
 
@@ -278,7 +290,7 @@ func TestNothingIsSentForWhatCanNotBeACall(t *testing.T) {
 			return err
 		},
 		"no token":                func() error { _, err := c.ProbeTrace(t.Context(), 1, secret.String{}); return err },
-		"token with a line break": func() error { _, err := c.JobStatus(t.Context(), secret.New("a\nCANARY")); return err },
+		"token with a line break": func() error { _, err := c.JobStatus(t.Context(), 42, secret.New("a\nCANARY")); return err },
 	} {
 		err := call()
 		if err == nil || strings.Contains(err.Error(), "CANARY") {

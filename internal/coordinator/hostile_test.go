@@ -42,7 +42,7 @@ func asks(c *Client, token secret.String) map[string]func(context.Context) error
 		"update":   func(ctx context.Context) error { return drop(c.Update(ctx, 1, token, Update{State: "running"})) },
 		"append":   func(ctx context.Context) error { return drop(c.AppendTrace(ctx, 1, token, 5, []byte("x"))) },
 		"probe":    func(ctx context.Context) error { return drop(c.ProbeTrace(ctx, 1, token)) },
-		"status":   func(ctx context.Context) error { return drop(c.JobStatus(ctx, token)) },
+		"status":   func(ctx context.Context) error { return drop(c.JobStatus(ctx, 42, token)) },
 		"verify":   func(ctx context.Context) error { return drop(c.Verify(ctx, token, "s")) },
 		"discover": func(ctx context.Context) error { return drop(c.Discover(ctx, token)) },
 		"register": func(ctx context.Context) error { return drop(c.Register(ctx, Registration{Token: token})) },

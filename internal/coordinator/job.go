@@ -11,10 +11,11 @@ import (
 )
 
 // JobStatus reads the status of the job that owns the token, without touching the
-// job. A token dies with its job: fleet.ErrUnauthorized.
-func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, error) {
-	if token.Empty() {
-		return "", errNoJob
+// job. A token dies with its job: fleet.ErrUnauthorized. The address is the same for all jobs,
+// so an answer about another job than id is none.
+func (c *Client) JobStatus(ctx context.Context, id int64, token secret.String) (string, error) {
+	if err := mustJob(id, token); err != nil {
+		return "", err
 	}
 	in := call{
 		method: http.MethodGet, path: "/job",
@@ -29,6 +30,7 @@ func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, er
 		return "", in.refused(a)
 	}
 	var body struct {
+		ID     int64  `json:"id"`
 		Status string `json:"status"`
 	}
 	if a.bodyErr != nil {
@@ -36,6 +38,9 @@ func (c *Client) JobStatus(ctx context.Context, token secret.String) (string, er
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return "", in.unusable("its body is not the JSON of a job: %s", jsonFault(err))
+	}
+	if body.ID != 0 && body.ID != id {
+		return "", in.unusable("it is about another job")
 	}
 	if body.Status == "" {
 		return "", in.unusable("its body says no status")

@@ -129,7 +129,7 @@ func TestSimAJobsWay(t *testing.T) {
 		if answer, err := c.ProbeTrace(t.Context(), p.ID, p.Token); err != nil || answer.Size != int64(len(text)) || !answer.Conflict {
 			t.Errorf("probe: %+v, %v", answer, err)
 		}
-		if status, err := c.JobStatus(t.Context(), p.Token); err != nil || status != "running" {
+		if status, err := c.JobStatus(t.Context(), p.ID, p.Token); err != nil || status != "running" {
 			t.Errorf("status: %s, %v", status, err)
 		}
 		answer, err := c.Update(t.Context(), p.ID, p.Token, coordinator.Update{State: coordinator.StateFailed, FailureReason: "runner_system_failure", ExitCode: 103})
@@ -185,7 +185,7 @@ func TestSimACanceledJob(t *testing.T) {
 		if !ok || e.Status != 403 || e.JobStatus != "canceled" || !errors.Is(err, fleet.ErrUnauthorized) {
 			t.Errorf("touch after the end: %v", err)
 		}
-		if _, err := c.JobStatus(t.Context(), p.Token); verdict(err) != "permanent unauthorized" {
+		if _, err := c.JobStatus(t.Context(), p.ID, p.Token); verdict(err) != "permanent unauthorized" {
 			t.Errorf("status after the end: %v", err)
 		}
 	})

@@ -61,9 +61,9 @@ func (m *Manager) watchStatus(ctx context.Context, j *job) {
 // job that has ended, and for a broken proxy, so it must be confirmed.
 func (m *Manager) askStatus(ctx context.Context, j *job) {
 	j.status.busy = true
-	token, client, asked := j.rec.Token, j.runner.client, time.Now()
+	id, token, client, asked := j.rec.ID, j.rec.Token, j.runner.client, time.Now()
 	m.do(ctx, "status", callTimeout, func(ctx context.Context) event {
-		status, err := client.JobStatus(ctx, token)
+		status, err := client.JobStatus(ctx, id, token)
 		return func() {
 			j.status.busy = false
 			if err == nil {
