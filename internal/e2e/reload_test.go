@@ -131,3 +131,32 @@ func TestReloadUnderLoad(t *testing.T) {
 		}
 	}, nil)
 }
+
+// What carries a runner's key and stands in no record is looked after when the runner is taken
+// out meanwhile: it goes, and its weight is not held for ever.
+func TestReloadRemovesARunnerWithAStranger(t *testing.T) {
+	run(t, func(w *world) {
+		w.owners = []fleet.Owner{"abcdefghij"}
+		w.begin("")
+		time.Sleep(30 * time.Second)
+		if _, err := w.clever.AddForeign("orga_sim", w.cfg.Runners[0].Owner.Key(500)); err != nil {
+			w.t.Fatal(err)
+		}
+		time.Sleep(75 * time.Second)
+		if s := w.life.manager.Status(); len(s.Strangers) != 1 {
+			w.t.Fatalf("the stranger is not seen: %+v", s)
+		}
+		w.reload(func(c *config.Config) {
+			c.Runners[0].Name, c.Runners[0].Token, c.Runners[0].Owner = "other", secret.New("glrt-other"), "abcdefghij"
+			c.Quota.ReferenceRunner = "other"
+		})
+		time.Sleep(10 * time.Minute)
+	}, func(w *world) {
+		if s := w.life.manager.Status(); s.Weight != 0 || len(s.Strangers) != 0 || len(s.Runners) != 1 {
+			w.t.Errorf("left: %+v", s)
+		}
+		if app := w.clever.Applications()[0]; app.State != "deleted" {
+			w.t.Errorf("the stranger is %s", app.State)
+		}
+	})
+}

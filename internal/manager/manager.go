@@ -159,7 +159,7 @@ func (m *Manager) step(ctx context.Context) {
 	if !m.repair(ctx) || !m.recordRunners(ctx) {
 		return
 	}
-	m.runners = slices.DeleteFunc(m.runners, func(r *runner) bool { return r.removed && r.polling == nil && !m.inUse(r) })
+	m.dropRunners()
 	for _, r := range m.runners {
 		m.refreshFlavors(ctx, r)
 		m.refreshTenants(ctx, r)

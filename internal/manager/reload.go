@@ -5,6 +5,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"heptapod-paas-runner/internal/config"
@@ -140,7 +141,8 @@ func (r *runner) latest() *runner {
 	return r
 }
 
-// inUse tells whether jobs or instances of a runner are open.
+// inUse tells whether jobs or instances of a runner are open, or something carries its key
+// that no record explains.
 func (m *Manager) inUse(r *runner) bool {
 	for _, j := range m.jobs {
 		if j.runner == r && j.rec.State != fleet.JobClosed {
@@ -152,5 +154,16 @@ func (m *Manager) inUse(r *runner) bool {
 			return true
 		}
 	}
+	for _, x := range m.unrecorded {
+		if x.runner == r && !x.forgotten {
+			return true
+		}
+	}
 	return false
+}
+
+// dropRunners lets removed runners go that nothing needs any more.
+func (m *Manager) dropRunners() {
+	m.runners = slices.DeleteFunc(m.runners, func(r *runner) bool { return r.removed && r.polling == nil && !m.inUse(r) })
+	maps.DeleteFunc(m.unrecorded, func(_ string, x *stranger) bool { return !slices.Contains(m.runners, x.runner) })
 }
