@@ -64,6 +64,39 @@ func TestUnrecordableJobIsEndedThroughABadProxy(t *testing.T) {
 	})
 }
 
+// A job that can't be recorded is ended from memory by a service that is being stopped too:
+// one that its last request brings, and one that it could not end yet.
+func TestUnrecordableJobIsEndedByAStop(t *testing.T) {
+	for name, refused := range map[string]bool{"brought by the last request": false, "not ended yet": true} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(w *world) {
+				w.begin("")
+				time.Sleep(10 * time.Second)
+				if refused {
+					w.fault(gitlabURL, map[string]any{"match": "PUT /api/v4/jobs/*", "times": 0, "status": 503})
+				} else {
+					w.fault(gitlabURL, map[string]any{"match": "POST /api/v4/jobs/request", "delay": "2s"})
+				}
+				w.full.Store(true)
+				w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "failed")
+				if refused {
+					time.Sleep(20 * time.Second)
+				} else {
+					time.Sleep(time.Second)
+				}
+				w.heal(gitlabURL)
+				w.end()
+				w.full.Store(false)
+				w.begin("")
+			}, func(w *world) {
+				if j := w.simJobs()[0]; j.FailureReason != "runner_system_failure" || w.took(j.ID) > time.Minute {
+					t.Errorf("reason %s after %s", j.FailureReason, w.took(j.ID))
+				}
+			})
+		})
+	}
+}
+
 // All instances of three jobs vanish at once, while the ledger's disk is full: that looks
 // odd, so the fuse blows, for the next life as well, and nothing is believed until somebody
 // has looked and released it. Then the jobs end.

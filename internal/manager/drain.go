@@ -9,17 +9,23 @@ import (
 
 // drain lets the calls under way end: a poll that may still bring a job, a create
 // whose answer names an instance. A held long poll never grants a job and is cut at
-// once. After the grace everything left is cut; the ledger already says that such a
-// call was sent, which a restart reads as unknown.
-func (m *Manager) drain(cancel context.CancelFunc) {
+// once. A job that such a poll brings and that can't be recorded is ended, as ever. After the
+// grace everything left is cut; the ledger already says that such a call was sent, which a
+// restart reads as unknown.
+func (m *Manager) drain(work context.Context, cancel context.CancelFunc) {
 	m.draining = true
 	m.log.Info("draining", "calls", len(m.calls))
 	grace := time.NewTimer(drainGrace)
 	defer grace.Stop()
+	for _, l := range m.unrecordable {
+		l.next = time.Time{} // its last chance
+	}
+	m.endLost(work)
 	for m.pending() {
 		select {
 		case ev := <-m.events:
 			ev()
+			m.endLost(work)
 			continue
 		case <-grace.C:
 		}

@@ -128,7 +128,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	m.loop(ctx, work)
-	m.drain(cancel)
+	m.drain(work, cancel)
 	return nil
 }
 
