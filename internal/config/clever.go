@@ -97,13 +97,23 @@ func (f *file) extraEnv(r *reader) map[string]string {
 				continue
 			}
 			if name == "" || strings.ContainsAny(name, "=\x00\r\n") {
-				sub.bad(name, "is no name of an environment variable")
+				sub.bad(name, "%q is no name of an environment variable", name)
 			}
-			out[name], _ = sub.stringOf(found{name: name, value: sub.table[name]})
+			if value, ok := sub.stringOf(found{name: name, value: sub.table[name]}); ok {
+				out[name] = value
+			}
 		}
 	}
-	if _, there := out["CC_ENABLE_HEPTAPOD_RUNNER"]; !there {
+	if !enables(r.table["cc_extra_env"]) {
 		r.warn("cc_extra_env", `CC_ENABLE_HEPTAPOD_RUNNER = "true" is missing in it; Clever Cloud needs it for now`)
 	}
 	return out
+}
+
+// enables tells whether an environment sets what Clever Cloud needs. What is no table, or
+// has another value than a text there, is wrong anyway, and told by itself.
+func enables(environment any) bool {
+	table, isTable := environment.(map[string]any)
+	_, there := table["CC_ENABLE_HEPTAPOD_RUNNER"]
+	return there || environment != nil && !isTable
 }

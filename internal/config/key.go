@@ -113,8 +113,8 @@ func find(section, name string) Key {
 // however it is written: it is never forwarded.
 func ours(name string) bool {
 	lower := strings.ToLower(name)
-	for _, prefix := range []string{"cc_", "paas_", "paas-", "pass_", "heptapod_"} {
-		if strings.HasPrefix(lower, prefix) {
+	for _, prefix := range []string{"cc_", "paas_", "pass_", "heptapod_"} {
+		if strings.HasPrefix(strings.ReplaceAll(lower, "-", "_"), prefix) {
 			return true
 		}
 	}

@@ -124,6 +124,11 @@ func TestProblems(t *testing.T) {
 			"f:1: paas_relay_image: found \"a b\", want an image such as registry.example.com/group/image:1.0\n" +
 				"f:14: heptapod_runner_main_image: found \"https://r.example/Image\", want an image such as registry.example.com/group/image:1.0"},
 		{"a file for a token, nearly", head + instead(section, `token = "t"`, `token-file = "t"`), "f:6: token: missing (line 9 has token-file: did you mean token_file?); set it, or token_file to the path of a file that holds it"},
+		{"an environment variable without a name", head + section + "\"\" = \"x\"\n", `f:15: "" is no name of an environment variable`},
+		{"a secret under a name that would travel", above("cc-token = \"c\"\ncctoken = \"c\"\n[runners.job_trace_wach]\ntoken = \"a\""),
+			"f:13: cc-token: unknown key (did you mean cc_token?)\n" +
+				"f:14: cctoken: unknown key (did you mean cc_token?); as it is spelled it would travel to the instances\n" +
+				"f:15: job_trace_wach: unknown key (did you mean job_trace_watch?); as it is spelled it would travel to the instances"},
 		{"one registration twice", head + section + instead(section, `name = "a"`, `name = "b"`), "f:18: token: the section in line 6 has the same token and URL; two sections of one registration can't be told apart"},
 		{"one registration twice, pinned", above(`paas_owner = "abcdefghij"`) + instead(instead(section, `name = "a"`, `name = "b"`), `url = "https://h.example"`, `url = "https://H.example:443/"`),
 			"f:19: token: the section in line 6 has the same token and URL; two sections of one registration can't be told apart"},
@@ -248,6 +253,21 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What Clever Cloud needs is told once: as a missing or an odd value, or by what is wrong with it.
+func TestEnvironmentIsToldOnce(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		strings.Replace(head+section, `CC_ENABLE_HEPTAPOD_RUNNER = "true"`, "CC_ENABLE_HEPTAPOD_RUNNER = true", 1),
+		head + section[:strings.Index(section, "[runners.")] + "cc_extra_env = \"x\"\n",
+	} {
+		_, err := read(text)
+		wrong, ok := errors.AsType[*Error](err)
+		if !ok || len(wrong.Problems) != 1 || len(wrong.Partial.Warnings) != 0 {
+			t.Errorf("%s: got %v, want one problem and no warning", text, err)
+		}
 	}
 }
 

@@ -68,11 +68,29 @@ func (r *reader) unknownOfRunner(executor string) {
 		case slices.Contains(names(secGlobal), key):
 			r.warn(key, "is forwarded to the sub-runner; a global key stands above the first line in brackets")
 		default:
-			if near := hint(key, append(names(secRunner), foreignRunnerKeys()...)); near != "" {
-				r.warn(key, "unknown here, forwarded to the sub-runner%s", near)
-			}
+			r.misspelled(key)
 		}
 	}
+}
+
+// misspelled reports a key that nobody knows and that is like a known one. A secret of ours
+// would travel under such a name, and so that is wrong.
+func (r *reader) misspelled(key string) {
+	switch near := nearest(key, append(names(secRunner), foreignRunnerKeys()...)); {
+	case near == "":
+	case confidential(near):
+		r.bad(key, "unknown key (did you mean %s?); as it is spelled it would travel to the instances", near)
+	default:
+		r.warn(key, "unknown here, forwarded to the sub-runner (did you mean %s?)", near)
+	}
+}
+
+// confidential tells whether a key of a [[runners]] section is a secret of ours, or the table
+// that holds one.
+func confidential(name string) bool {
+	return slices.ContainsFunc(keysOf(secRunner), func(k Key) bool {
+		return (k.Kind == Secret || k.Name == secWatch) && slices.Contains(k.spellings(), name)
+	})
 }
 
 // distinct tells whether a name can mean nothing but our key, wherever it stands.
