@@ -63,6 +63,9 @@ func checkState(cfg *config.Config, whole bool, std streams) error {
 	}
 	std.say("%s: the state of the Python program: %s and %s are taken over when the service starts",
 		place.Path, count(len(change.Jobs), "job"), count(len(change.Instances), "instance"))
+	if unread := pystate.Unread(change); len(unread) > 0 {
+		std.say("warning: %s: keys that no release of the Python program is known to write, and which are not taken over: %s", place.Path, strings.Join(unread, ", "))
+	}
 	if absent := pystate.Absent(change); len(absent) > 0 {
 		std.say("warning: %s: runners that are not in the configuration, and whose jobs are only kept until they are: %s", place.Path, strings.Join(absent, ", "))
 	}

@@ -29,6 +29,16 @@ func (r *reader) bad(name, want string) {
 	r.note(&fieldError{r.path + "." + name, fmt.Sprintf("found %s, want %s", found, want)})
 }
 
+// badNumber is bad for what is an id, an offset or a weight: a number can be shown there.
+func (r *reader) badNumber(name, want string) {
+	raw := r.fields[name]
+	if kind(raw) != "a number" {
+		r.bad(name, want)
+		return
+	}
+	r.note(&fieldError{r.path + "." + name, fmt.Sprintf("found %.30s, want %s", raw, want)})
+}
+
 // text takes a name, an id or a token.
 func (r *reader) text(name string) string {
 	var s string
@@ -46,7 +56,11 @@ func (r *reader) count(name string, required bool) int64 {
 	}
 	var n int64
 	if err := json.Unmarshal(r.fields[name], &n); err != nil || null(r.fields[name]) || n < 0 || required && n == 0 {
-		r.bad(name, "a whole number")
+		least := 0
+		if required {
+			least = 1
+		}
+		r.badNumber(name, fmt.Sprintf("a whole number, at least %d", least))
 		return 0
 	}
 	return n
@@ -59,7 +73,7 @@ func (r *reader) weight(name string) float64 {
 	}
 	var n float64
 	if err := json.Unmarshal(r.fields[name], &n); err != nil || math.IsNaN(n) || n < 0 || n > mostWeight {
-		r.bad(name, "a weight")
+		r.badNumber(name, fmt.Sprintf("a weight, a number from 0 to %d", int(mostWeight)))
 		return 0
 	}
 	return n

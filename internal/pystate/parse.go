@@ -48,7 +48,7 @@ func Parse(raw []byte) (*State, error) {
 	if len(errs) > 5 {
 		errs = append(errs[:5], fmt.Errorf("and %d more", len(errs)-5))
 	}
-	s.Generation = generation(top)
+	s.Generation, s.Unread = generation(top), unread(top)
 	return &s, errors.Join(errs...)
 }
 
@@ -83,6 +83,18 @@ func generation(top map[string]json.RawMessage) string {
 		return "0.6"
 	}
 	return "0.5"
+}
+
+// unread lists the keys that no known release writes. A list of jobs may stand behind one.
+func unread(top map[string]json.RawMessage) []string {
+	rest := maps.Clone(top)
+	for _, known := range []string{"launched", "pending", "to_decommission", "standby_resources"} {
+		delete(rest, known)
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	return strings.Split(list(rest), ", ")
 }
 
 func handles(top map[string]json.RawMessage, key string, errs []error) ([]Handle, []error) {

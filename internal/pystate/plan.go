@@ -57,6 +57,7 @@ func Plan(s *State, cfg Config) (store.Change, error) {
 		return store.Change{}, err
 	}
 	p.report.At, p.report.Generation, p.report.Backup = p.now, s.Generation, cfg.Backup
+	p.report.Unread = s.Unread
 	text, err := json.Marshal(p.report)
 	if err != nil {
 		return store.Change{}, fmt.Errorf("write the report: %w", err)

@@ -25,6 +25,7 @@ type Report struct {
 	Generation string    `json:"generation"`
 	Backup     string    `json:"backup"`
 	Absent     int       `json:"absent"` // of runners that are not in the configuration
+	Unread     []string  `json:"unread,omitempty"`
 	Lines      []Line    `json:"lines"`
 }
 
@@ -62,10 +63,22 @@ func Tell(ctx context.Context, ledger Ledger, log *slog.Logger) error {
 	}
 	log.Info("the Python program's state is taken over", "jobs", len(snap.Jobs), "instances", len(snap.Instances),
 		"weight", weigh(snap), "generation", r.Generation, "backup", r.Backup)
+	if len(r.Unread) > 0 {
+		log.Warn("the Python program's state has keys that no known release writes: what stands there is not taken over, see the backup", "keys", r.Unread, "backup", r.Backup)
+	}
 	if r.Absent > 0 {
 		log.Warn("jobs of the Python program belong to runners that are not in the configuration: put these back and restart", "jobs", r.Absent)
 	}
 	return ledger.Commit(ctx, store.Change{Name: "import told", Meta: map[string]string{toldKey: "yes"}})
+}
+
+// Unread names the keys of the old file that were not understood, out of what Import made.
+func Unread(change store.Change) []string {
+	var r Report
+	if json.Unmarshal([]byte(change.Meta[reportKey]), &r) != nil {
+		return nil
+	}
+	return r.Unread
 }
 
 func weigh(snap store.Snapshot) fleet.Weight {

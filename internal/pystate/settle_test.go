@@ -21,8 +21,13 @@ import (
 // imported makes a ledger of a state file, as the service does.
 func imported(t *testing.T, name string, c Config) *store.Store {
 	t.Helper()
+	return importedText(t, testdata(t, name), c)
+}
+
+func importedText(t *testing.T, text []byte, c Config) *store.Store {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "state.json")
-	if err := os.WriteFile(path, testdata(t, name), 0o600); err != nil {
+	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ledger, err := store.Open(t.Context(), store.Config{Path: path, Import: func(old []byte, backup string) (store.Change, error) {
@@ -68,6 +73,24 @@ func TestReportIsToldOnce(t *testing.T) {
 	}
 	if second != "" || strings.Contains(first, "CANARY") {
 		t.Errorf("told again, or a secret: %s", second)
+	}
+}
+
+// Jobs may stand behind a key that no known release writes: it is told, not passed over.
+func TestUnreadKeysAreTold(t *testing.T) {
+	t.Parallel()
+	c := settings(t)
+	text := []byte(`{"launched": [], "pending": [], "parked": [{"token": "CANARY"}], "version": 9}`)
+	change, err := Import(text, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(Unread(change), " "); got != `"parked" "version"` {
+		t.Errorf("unread are %s", got)
+	}
+	told := settle(t, importedText(t, text, c), c)
+	if !strings.Contains(told, "keys that no known release writes") || !strings.Contains(told, "parked") || strings.Contains(told, "CANARY") {
+		t.Errorf("not told, or too much: %s", told)
 	}
 }
 

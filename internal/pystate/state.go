@@ -15,6 +15,7 @@ type State struct {
 	Pending        []Pending
 	ToDecommission []Handle
 	Standby        []Handle
+	Unread         []string // keys of the file that no known release writes
 }
 
 // Handle is one job as the Python program kept it.
