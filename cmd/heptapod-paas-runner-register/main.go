@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -139,6 +140,10 @@ func (l *level) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// oneSignal is how soon after the first a signal is the same one: who sends it to the process
+// and to its group, as timeout(1) does, sends it twice.
+const oneSignal = 250 * time.Millisecond
+
 // untilSignal gives a context that ends at the first SIGINT or SIGTERM. The second one
 // ends the process at once.
 func untilSignal(parent context.Context, err io.Writer) (context.Context, context.CancelFunc) {
@@ -152,7 +157,9 @@ func untilSignal(parent context.Context, err io.Writer) (context.Context, contex
 		case <-ctx.Done():
 			return
 		}
-		<-signals
+		for first := time.Now(); time.Since(first) < oneSignal; {
+			<-signals
+		}
 		say(err, "stopped by a second signal")
 		os.Exit(codeInterrupted)
 	}()

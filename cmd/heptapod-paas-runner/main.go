@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"heptapod-paas-runner/internal/sim/subrunner"
 )
@@ -36,6 +37,10 @@ func program(args []string) int {
 	return execute(ctx, args, std)
 }
 
+// oneSignal is how soon after the first a signal is the same one: who sends it to the process
+// and to its group, as timeout(1) does, sends it twice.
+const oneSignal = 250 * time.Millisecond
+
 // untilSignal gives a context that ends at the first SIGINT or SIGTERM. The second
 // one ends the process at once: whoever sends it has waited long enough.
 func untilSignal(parent context.Context, std streams) (context.Context, context.CancelFunc) {
@@ -49,7 +54,9 @@ func untilSignal(parent context.Context, std streams) (context.Context, context.
 		case <-ctx.Done():
 			return
 		}
-		<-signals
+		for first := time.Now(); time.Since(first) < oneSignal; {
+			<-signals
+		}
 		std.say("stopped by a second signal")
 		os.Exit(codeInterrupted)
 	}()

@@ -13,6 +13,49 @@ import (
 	"time"
 )
 
+// A signal that comes twice at once is one signal; a later one ends the process.
+func TestOneSignalTwice(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "paas.toml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "heptapod-paas-runner", path)
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0) // waits until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	terminate := func() {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	terminate()
+	time.Sleep(20 * time.Millisecond) // two of a kind that are not taken yet are one
+	terminate()
+	time.Sleep(2 * oneSignal)
+	if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Fatal("it has ended:", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		t.Fatal("it has ended:", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	terminate()
+	exit, is := errors.AsType[*exec.ExitError](<-ended)
+	if !is || exit.ExitCode() != codeInterrupted {
+		t.Errorf("it ended with %v, want exit code %d", exit, codeInterrupted)
+	}
+}
+
 // Signals for the running service don't end one that is still reading its configuration.
 func TestSignalsAtTheStart(t *testing.T) {
 	t.Parallel()

@@ -94,7 +94,25 @@ func (f *file) stateFile(r *reader) string {
 	if err != nil {
 		r.bad("state_file", "%v", err)
 	}
+	r.elsewhere(absolute)
 	return absolute
+}
+
+// elsewhere reports a state file that would be left behind: the Python program took a relative
+// path from the folder that it was started in, and all that it looked after is recorded there.
+func (r *reader) elsewhere(absolute string) {
+	written, _ := r.table["state_file"].(string)
+	here, err := filepath.Abs(written)
+	d := r.file.deps
+	if err != nil || here == absolute || filepath.IsAbs(written) || reference.MatchString(written) || d.load == nil || d.mode == nil {
+		return
+	}
+	if _, err := d.mode(absolute); err == nil {
+		return // there is one
+	}
+	if old, _, _ := d.load(here); strings.HasPrefix(strings.TrimSpace(old), "{") {
+		r.absent("state_file", "found %q, which starts at the folder of this file, and there is none; but %s, in the working folder, from which the Python program took it, looks like its state: write the whole path", written, here)
+	}
 }
 
 // quota is required: it is the ceiling of what may be paid for at once.
