@@ -306,8 +306,11 @@ func (b *book) remember(rec fleet.Instance, now time.Time) {
 
 func (b *book) fault(format string, args ...any) { b.w.watch.fault(format, args...) }
 
-// held tells whether a job may be passed over: the making of instances of its kind fails.
-func (b *book) held(rec fleet.Job) bool { return b.creates[rec.Tenant+" "+rec.Flavor] >= 3 }
+// held tells whether a job may be passed over: the making of instances of its kind fails, or
+// its tenant's were not listed yet.
+func (b *book) held(rec fleet.Job) bool {
+	return b.creates[rec.Tenant+" "+rec.Flavor] >= 3 || b.lines.swept[rec.Runner+" "+rec.Tenant].IsZero()
+}
 
 // python tells whether the Python program had a part in this world: what it left breaks
 // rules that ours keep.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"heptapod-paas-runner/internal/secret"
+	"heptapod-paas-runner/internal/sim/clever"
 	"heptapod-paas-runner/internal/sim/gitlab"
 )
 
@@ -286,6 +287,43 @@ func TestCrashesWithManyTenants(t *testing.T) {
 			once(t, 11, jobs, &fate{target: all[i]})
 		})
 	}
+}
+
+// After a lost ledger, a tenant's job waits until what its organisation has was listed, and
+// is told so; jobs of others do not.
+func TestTenantIsListedBeforeItsJobs(t *testing.T) {
+	big := map[string]any{"CI_CLEVER_CLOUD_FLAVOR": "XL"}
+	run(t, func(w *world) {
+		w.manyTenants()
+		w.queue(job("two/project", map[string]any{"virtual_seconds": 600, "variables": big}), "success")
+		w.begin("")
+		time.Sleep(time.Minute)
+		w.end()
+		w.lose()
+		w.fault(cleverURL, map[string]any{"match": "GET /v2/organisations/orga_two/applications", "times": 0, "status": 502})
+		w.begin("")
+		w.queue(job("two/project", map[string]any{"variables": big}), "success")
+		time.Sleep(3 * time.Minute)
+		other := w.queue(job("one/project", map[string]any{"variables": map[string]any{"CI_CLEVER_CLOUD_FLAVOR": "XS"}}), "success")
+		time.Sleep(3 * time.Minute)
+		if j := w.simJob(other.id); j.Status != "success" {
+			t.Errorf("another tenant's job is %s", j.Status)
+		}
+		w.heal(cleverURL)
+	}, func(w *world) {
+		var made []clever.Application
+		for _, app := range w.clever.Applications() {
+			if app.Organisation == "orga_two" {
+				made = append(made, app)
+			}
+		}
+		if len(made) != 2 || made[0].DeletedAt == nil || made[1].CreatedAt.Before(*made[0].DeletedAt) {
+			t.Errorf("the first fills the quota, and the second did not wait for its end: %+v", made)
+		}
+		if trace := w.simJobs()[1].Trace; !strings.Contains(trace, "waiting for a list of all instances that exist already") {
+			t.Errorf("the job is not told what it waits for:\n%s", trace)
+		}
+	})
 }
 
 // After a lost ledger, tenants that could not be found since something refused everything are

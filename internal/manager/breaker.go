@@ -111,15 +111,15 @@ const heldMost = 3
 // bring one of a kind that works.
 const heldPoll = time.Minute
 
-// held lists the waiting jobs, of one runner or of all, that a breaker keeps from being
-// launched.
+// held lists the waiting jobs, of one runner or of all, that are kept from being launched by
+// what is in nobody else's way: a breaker, or a cloud that was not listed yet.
 func (m *Manager) held(r *runner) []*job {
 	var out []*job
 	for _, j := range m.jobList() {
 		if r != nil && j.runner != r || j.rec.State != fleet.JobWaiting || !j.rec.CancelAt.IsZero() {
 			continue
 		}
-		if _, broken := m.brokenFor(j); broken {
+		if _, broken := m.brokenFor(j); broken || m.unseen(j) {
 			out = append(out, j)
 		}
 	}
@@ -162,8 +162,19 @@ func (m *Manager) hopeless(j *job, tenant, flavor string) (string, bool) {
 		flavor, b.fails, b.text, same), true
 }
 
+// unseen tells whether what a job's tenant has was not listed since the start: instances that
+// are there after a lost ledger count before another is made. A cloud that refuses lists
+// refuses to make instances too, and says why.
+func (m *Manager) unseen(j *job) bool {
+	p := j.runner.purses[j.rec.Namespace]
+	return p == nil || !p.listed && !p.listRefused
+}
+
 // heldReason is what such a job waits for.
 func (m *Manager) heldReason(j *job) schedule.Reason {
+	if m.unseen(j) {
+		return schedule.Reason{Kind: schedule.Survey}
+	}
 	b, _ := m.brokenFor(j)
 	if b == nil {
 		return schedule.Reason{}

@@ -61,8 +61,8 @@ func (m *Manager) launchWaiting(ctx context.Context) {
 		return
 	}
 	if _, known := m.quota(); !known || !m.surveyed() {
-		for _, w := range m.waiting() {
-			m.explainSlow(ctx, m.jobs[w.ID], schedule.Survey)
+		for _, j := range m.jobList() {
+			m.explainSlow(ctx, j, schedule.Survey)
 		}
 		return
 	}
@@ -73,6 +73,10 @@ func (m *Manager) launchWaiting(ctx context.Context) {
 			continue
 		}
 		for _, j := range m.held(nil) {
+			if m.unseen(j) {
+				m.explainSlow(ctx, j, schedule.Survey)
+				continue
+			}
 			m.explainWait(ctx, j, m.heldReason(j))
 		}
 		for _, w := range waiting {
@@ -133,21 +137,21 @@ func (m *Manager) explainWait(ctx context.Context, j *job, reason schedule.Reaso
 	m.change(ctx, "wait", j, nil, func(d draft) { say(j.runner, d.job, text) })
 }
 
-// explainSlow explains a wait of a job that is not placed yet for what is there within
-// moments, as a rule.
+// explainSlow explains what a job that is not launched yet waits for, though it is there
+// within moments as a rule. An acquired job's own reasons go before that of the whole service.
 func (m *Manager) explainSlow(ctx context.Context, j *job, kind schedule.Kind) {
-	unplaced := j.rec.State == fleet.JobAcquired || j.rec.State == fleet.JobWaiting
+	unplaced := j.rec.State == fleet.JobWaiting || j.rec.State == fleet.JobAcquired && kind != schedule.Survey
 	if unplaced && time.Since(j.since) >= slowFrom && time.Since(m.surveyFrom()) >= slowFrom {
 		m.explainWait(ctx, j, schedule.Reason{Kind: kind})
 	}
 }
 
 // waiting lists the jobs that want an instance, but for those of a kind that the platform
-// fails to make: they must not stand before the others.
+// fails to make, or whose cloud was not listed yet: they must not stand before the others.
 func (m *Manager) waiting() []schedule.Waiting {
 	var out []schedule.Waiting
 	for _, j := range m.jobList() {
-		if _, broken := m.brokenFor(j); !broken && j.rec.State == fleet.JobWaiting && j.rec.CancelAt.IsZero() {
+		if _, broken := m.brokenFor(j); !broken && !m.unseen(j) && j.rec.State == fleet.JobWaiting && j.rec.CancelAt.IsZero() {
 			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq, Weight: j.rec.Weight})
 		}
 	}

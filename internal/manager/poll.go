@@ -76,11 +76,12 @@ func (m *Manager) mayPoll(r *runner) schedule.Reason {
 const unsizedFor = 10 * time.Second
 
 // unplaced is what stands in the way of acquiring more: jobs that wait, and jobs whose
-// size is about to be known.
+// size, or whose cloud, is about to be known.
 func (m *Manager) unplaced() []schedule.Waiting {
 	out := m.waiting()
 	for _, j := range m.jobs {
-		if j.rec.State == fleet.JobAcquired && time.Since(j.since) < unsizedFor {
+		soon := j.rec.State == fleet.JobAcquired || j.rec.State == fleet.JobWaiting && m.unseen(j)
+		if soon && time.Since(j.since) < unsizedFor {
 			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq})
 		}
 	}
