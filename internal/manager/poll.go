@@ -110,7 +110,8 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 	}
 	r.pollFails, r.alarmed = 0, false
 	r.coordOK = begun // a held request may be answered well after everything else broke
-	if grant.LastUpdate != "" {
+	// Requests that are counted shall not be held.
+	if grant.LastUpdate != "" && m.cfg.PollCycles == 0 {
 		r.lastUpdate = grant.LastUpdate
 	}
 	if grant.Job == nil {
