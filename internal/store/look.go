@@ -44,6 +44,9 @@ func Look(path string) (Place, error) {
 	if err != nil {
 		return place, fmt.Errorf("state file %s: %w", real, err)
 	}
+	if place.Old != nil {
+		return place, nil // it is replaced as a whole, not written
+	}
 	return place, writable(real)
 }
 

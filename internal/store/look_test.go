@@ -36,6 +36,12 @@ func TestLook(t *testing.T) {
 	if place, err := Look(old); err != nil || string(place.Old) != oldState {
 		t.Errorf("an old state: %+v, %v", place, err)
 	}
+	if err := os.Chmod(old, 0o400); err != nil { // root may write it all the same
+		t.Fatal(err)
+	}
+	if _, err := Look(old); err != nil {
+		t.Errorf("an old state that can only be read: %v", err)
+	}
 }
 
 func TestLookAtWhatCantBe(t *testing.T) {
