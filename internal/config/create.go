@@ -84,6 +84,11 @@ func Template(path string) (section map[string]any, ignored []string, err error)
 	if ok && len(found) != 1 {
 		f.problem(element(secRunner, 1), secRunner, "found %d sections, want one: a template is for one runner at a time", len(found))
 	}
+	for _, key := range []string{"token", "token_file"} {
+		if ok && len(found) == 1 && found[0][key] != nil {
+			f.problem(child(element(secRunner, 0), key), key, "a token belongs to one runner and has no place in a template")
+		}
+	}
 	if len(f.problems) > 0 {
 		return nil, nil, &Error{Problems: f.problems}
 	}

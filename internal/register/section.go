@@ -3,7 +3,6 @@
 package register
 
 import (
-	"fmt"
 	"maps"
 	"path/filepath"
 	"strconv"
@@ -25,11 +24,6 @@ func (r *Registrar) readTemplate() error {
 	section, ignored, err := config.Template(path)
 	if err != nil {
 		return err
-	}
-	for _, key := range []string{"token", "token_file"} {
-		if _, there := section[key]; there {
-			return fmt.Errorf("%s: %s: a token belongs to one runner and has no place in a template", path, key)
-		}
 	}
 	if len(ignored) > 0 {
 		r.Console.Say("%s: only [[runners]] is taken from a template; without effect: %s", path, strings.Join(ignored, ", "))

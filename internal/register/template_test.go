@@ -79,7 +79,7 @@ func TestTemplatesThatCanNotBeUsed(t *testing.T) {
 	}{
 		"[[runners]]\n[[runners]]\n":             {3, "found 2 sections, want one"},
 		"x = 1\n":                                {3, "no [[runners]] section"},
-		"[[runners]]\ntoken = \"t\"\n":           {1, "a token belongs to one runner"},
+		"[[runners]]\ntoken = \"t\"\n":           {3, ":2: token: a token belongs to one runner"},
 		"[[runners]]\ncc_orga_it = \"t\"\n":      {3, "the new [[runners]] section: cc_orga_it: unknown key (did you mean cc_orga_id?)"},
 		"[[runners]]\ndocker = \"t\"\n":          {3, "the new [[runners]] section: docker: found \"t\", want a table"},
 		"[[runners]]\nstate_file = \"/state\"\n": {3, "state_file"},
