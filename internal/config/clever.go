@@ -32,6 +32,9 @@ func (f *file) clever(r *reader) Clever {
 		if !r.has(key) || r.table[key] == "" { // what is wrong with another value is told already
 			r.bad(key, "missing; the multi-tenant mode reads each top-level group's attributes with it")
 		}
+		if c.OrgaIDAttribute == c.OrgaTokenAttribute && c.OrgaIDAttribute != "" {
+			r.bad("cc_orga_token_attribute", "the same attribute (%s) as cc_orga_id_attribute: the one is shown, the other is a secret", c.OrgaTokenAttribute)
+		}
 		return c
 	}
 	c.OrgaID, c.Token = r.text("cc_orga_id"), r.tenant(c.Auth)

@@ -78,7 +78,7 @@ func (f *file) docker(r *reader) Docker {
 	for _, flavor := range d.Flavors {
 		all = append(all, flavor.Name)
 	}
-	if !slices.Contains(all, d.DefaultFlavor) {
+	if len(all) > 0 && !slices.Contains(all, d.DefaultFlavor) {
 		r.bad("paas_docker_default_flavor", "%q is not defined; there are: %s", d.DefaultFlavor, strings.Join(all, ", "))
 	}
 	return d
@@ -93,8 +93,12 @@ func (f *file) dockerFlavors(r *reader) []DockerFlavor {
 	var out []DockerFlavor
 	for _, name := range slices.Sorted(maps.Keys(sub.table)) {
 		table, ok := sub.table[name].(map[string]any)
-		if !ok || !regexp.MustCompile(`^[A-Za-z0-9_.-]{1,40}$`).MatchString(name) {
+		if !ok {
 			sub.bad(name, "found %s, want a table of a flavor's name, such as [runners.paas_docker_flavors.L]", what(sub.table[name]))
+			continue
+		}
+		if !regexp.MustCompile(`^[A-Za-z0-9_.-]{1,40}$`).MatchString(name) {
+			sub.bad(name, "%.60q is no name of a flavor: want 1 to 40 letters, digits, and _ . -, as in [runners.paas_docker_flavors.L]", name)
 			continue
 		}
 		out = append(out, f.dockerFlavor(name, f.reader("", sub.full(name), table)))
@@ -122,7 +126,7 @@ func (f *file) dockerFlavor(name string, r *reader) DockerFlavor {
 			r.bad(key, "unknown key, want one of: weight, cpus, memory, cgroup_parent")
 		}
 	}
-	if out.Weight == 0 && len(f.problems) == 0 {
+	if _, there := r.table["weight"]; !there {
 		r.bad("weight", "missing; it says what an instance of flavor %s counts against the quota", name)
 	}
 	return out
@@ -138,7 +142,7 @@ func (r *reader) amount(key string, least float64) float64 {
 		n = v
 	}
 	if !(n >= least && n <= 1e6) {
-		r.bad(key, "found %s, want a number from %v to 1000000", what(r.table[key]), least)
+		r.bad(key, "found %s, want a number from %v to 1000000%s", what(r.table[key]), least, unquoted(r.table[key]))
 		return 1 // so that nothing else is said about it
 	}
 	return n
@@ -149,13 +153,17 @@ const leastMemory = 6 << 20
 
 // bytes takes an amount of memory as Docker writes it: a number with k, m or g behind it.
 func (r *reader) bytes(key string) int64 {
-	text, _ := r.table[key].(string)
+	text, isText := r.table[key].(string)
+	if !isText {
+		r.bad(key, "found %s, want a string: an amount such as \"512m\" or \"4g\", at least 6m", what(r.table[key]))
+		return 0
+	}
 	parts := regexp.MustCompile(`^([0-9]{1,12})([kmg]?)b?$`).FindStringSubmatch(strings.ToLower(text))
 	if parts != nil {
 		n, err := strconv.ParseInt(parts[1], 10, 64)
-		n <<= map[string]int{"k": 10, "m": 20, "g": 30}[parts[2]]
-		if err == nil && n >= leastMemory && n <= 1<<50 {
-			return n
+		shift := map[string]int{"k": 10, "m": 20, "g": 30}[parts[2]]
+		if err == nil && n <= 1<<50>>shift && n<<shift >= leastMemory {
+			return n << shift
 		}
 	}
 	r.bad(key, "found %s, want an amount such as \"512m\" or \"4g\", at least 6m", within(text))

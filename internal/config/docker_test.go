@@ -55,6 +55,11 @@ func TestDockerProblems(t *testing.T) {
 		{"paas_docker_flavors = { M = { cpus = 2 } }\n", "f:10: weight: missing; it says what an instance of flavor M counts against the quota"},
 		{"paas_docker_flavors = { M = { weight = 1, memory = \"4t\" } }\n", `f:10: memory: found "4t", want an amount such as "512m" or "4g", at least 6m`},
 		{"paas_docker_flavors = { M = { weight = 1, memory = \"5m\" } }\n", `f:10: memory: found "5m", want an amount such as "512m" or "4g", at least 6m`},
+		{"paas_docker_flavors = { M = { weight = 1, memory = 4 } }\n", `f:10: memory: found 4, want a string: an amount such as "512m" or "4g", at least 6m`},
+		{"paas_docker_flavors = { M = { weight = 1, memory = \"17179869185g\" } }\n", `f:10: memory: found "17179869185g", want an amount`}, // 1 GiB in 64 bits
+		{"paas_docker_flavors = { M = { weight = \"1\" } }\n", "f:10: weight: found \"1\", want a number from 0.001 to 1000000, without quotes"},
+		{"paas_docker_flavors = { \"a b\" = { weight = 1 } }\n", `f:10: a b: "a b" is no name of a flavor: want 1 to 40 letters`},
+		{"limit = -1\npaas_docker_flavors = { M = { cpus = 2 } }\n", "f:11: weight: missing; it says what"},
 		{"paas_docker_flavors = { M = { weight = 1, cpu = 3 } }\n", "f:10: cpu: unknown key, want one of: weight, cpus, memory, cgroup_parent"},
 	} {
 		t.Run(c.lines, func(t *testing.T) {

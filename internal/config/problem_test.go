@@ -124,6 +124,8 @@ func TestProblems(t *testing.T) {
 			"f:1: paas_relay_image: found \"a b\", want an image such as registry.example.com/group/image:1.0\n" +
 				"f:14: heptapod_runner_main_image: found \"https://r.example/Image\", want an image such as registry.example.com/group/image:1.0"},
 		{"a file for a token, nearly", head + instead(section, `token = "t"`, `token-file = "t"`), "f:6: token: missing (line 9 has token-file: did you mean token_file?); set it, or token_file to the path of a file that holds it"},
+		{"one attribute for both", instead(instead(head+section, `cc_orga_id = "o"`, "cc_multi_tenant = true"), `cc_token = "c"`, "cc_gitlab_namespace_attributes_token = \"n\"\ncc_orga_token_attribute = \"cc_orga_id\""),
+			"f:13: cc_orga_token_attribute: the same attribute (cc_orga_id) as cc_orga_id_attribute: the one is shown, the other is a secret"},
 		{"an environment variable without a name", head + section + "\"\" = \"x\"\n", `f:15: "" is no name of an environment variable`},
 		{"a secret under a name that would travel", above("cc-token = \"c\"\ncctoken = \"c\"\n[runners.job_trace_wach]\ntoken = \"a\""),
 			"f:13: cc-token: unknown key (did you mean cc_token?)\n" +
