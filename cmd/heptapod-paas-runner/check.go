@@ -55,9 +55,6 @@ func (c *checkCmd) Run(ctx context.Context, std streams) error {
 			std.say("warning: %s", warning)
 		}
 		problems = append(problems, checkPlaces(cfg, !bad, std)...)
-		if !bad {
-			problems = append(problems, checkClients(c.Config, cfg)...)
-		}
 	}
 	if len(problems) > 0 {
 		for _, p := range problems {
