@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,6 +61,9 @@ func (c *runCmd) Run(ctx context.Context, line *cli, std streams) (err error) {
 	signals, forget := listenSignals() // obeyed once it works
 	defer forget()
 	cfg, err := c.load()
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(c.Config, "./") {
+		err = fmt.Errorf("%w; nor is there a command of this name, --help lists them", err)
+	}
 	if err != nil {
 		return &exitError{codeInvalid, err}
 	}
