@@ -34,6 +34,9 @@ func (r *Registrar) tell(a *answers, draft *config.Draft, written *config.Compos
 		r.firstSteps(a)
 		return err
 	}
+	if info, err := os.Stat(r.file); err == nil && info.Mode().Perm()&0o004 != 0 {
+		r.Console.Say("warning: %s is readable by others (mode %04o), and holds the runner's token now: chmod 600 it", r.file, info.Mode().Perm())
+	}
 	if needs := draft.Needs(); !needs.Concurrent && r.cfg.MaxConcurrency != "" || !needs.StateFile && r.cfg.StateFilePath != "" {
 		r.Console.Say("What stands at the top of the file stays: --max-concurrency and --state-file-path are for a new file.")
 	}

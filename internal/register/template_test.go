@@ -69,6 +69,26 @@ func TestATemplateIsFilledUp(t *testing.T) {
 	}
 }
 
+// A file keeps its mode; that it holds a secret now is told.
+func TestAnOpenFileIsToldAbout(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.write(valid)
+	for mode, want := range map[os.FileMode]bool{0o644: true, 0o640: false} {
+		if err := os.Chmod(b.file, mode); err != nil {
+			t.Fatal(err)
+		}
+		o := b.newFile()
+		o.Name = mode.String()
+		o.StateFilePath, o.MaxConcurrency = "", ""
+		got := b.run(o)
+		b.good(got)
+		if told := strings.Contains(got.say, "readable by others (mode 0644), and holds the runner's token now"); told != want {
+			t.Errorf("mode %o: says %s", mode, got.say)
+		}
+	}
+}
+
 func TestTemplatesThatCanNotBeUsed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
