@@ -295,6 +295,8 @@ func (b *book) remember(rec fleet.Instance, now time.Time) {
 		b.making[rec.Key] = true
 	case was.rec.State == fleet.InstanceCreating && b.making[rec.Key]: // else an earlier life has asked for it
 		b.noteCreate(rec, now)
+	case was.rec.State == fleet.InstanceUnknown && rec.State == fleet.InstanceCreated:
+		b.noteCreate(rec, now)
 	}
 	switch _, known := b.unknown[rec.Key]; {
 	case rec.State != fleet.InstanceUnknown && rec.State != fleet.InstanceCreating:

@@ -192,14 +192,15 @@ func (w *world) check() []string {
 	lost := w.lostAtAcquisition()
 	for _, j := range w.simJobs() {
 		o, ordered := w.order(j)
+		id := fleet.JobID{Coordinator: j.place, ID: j.ID}
 		switch {
 		case j.FinishedAt == nil:
 			say("I1: job %d has no end: %s", j.ID, j.Status)
-		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}] && w.wasTaken(*j.AcquiredAt) && !w.book.cares(j):
+		case lost[id] && w.wasTaken(id, *j.AcquiredAt) && !w.book.cares(j):
 			say("I1: job %d was granted to a service that lived on, which neither recorded nor ended it", j.ID)
-		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}] && w.wasTaken(*j.AcquiredAt) && w.droppedByServer(j) && w.livedFor(*j.AcquiredAt, 35*time.Minute):
+		case lost[id] && w.wasTaken(id, *j.AcquiredAt) && w.droppedByServer(j) && w.livedFor(*j.AcquiredAt, 35*time.Minute):
 			say("I1: job %d was granted to a service that lived on, which left its end to the coordinator (%s)", j.ID, j.FailureReason)
-		case lost[fleet.JobID{Coordinator: j.place, ID: j.ID}]:
+		case lost[id]:
 			if (w.calm || w.bounded) && j.Status != "canceled" && w.sees(j.place) && w.livedOn(*j.AcquiredAt) {
 				say("I1: job %d was lost at acquisition, and ended %s (%s), though the service may look for such jobs", j.ID, j.Status, j.FailureReason)
 			}
@@ -253,7 +254,7 @@ func (w *world) lostAtAcquisition() map[fleet.JobID]bool {
 			continue
 		}
 		id := fleet.JobID{Coordinator: j.place, ID: j.ID}
-		if _, known, err := w.life.store.Job(w.t.Context(), id); err == nil && !known && w.mayBeLost(*j.AcquiredAt) {
+		if _, known, err := w.life.store.Job(w.t.Context(), id); err == nil && !known && w.mayBeLost(id, *j.AcquiredAt) {
 			lost[id] = true
 		}
 	}
@@ -263,11 +264,11 @@ func (w *world) lostAtAcquisition() map[fleet.JobID]bool {
 // mayBeLost tells whether a job that was granted at that time may not be in the ledger: the
 // power was cut before its answer was there or while it was committed, or answers did not
 // arrive at all.
-func (w *world) mayBeLost(at time.Time) bool {
+func (w *world) mayBeLost(id fleet.JobID, at time.Time) bool {
 	if !w.calm || w.forgot {
 		return true
 	}
-	granted := slices.ContainsFunc(w.grants, func(got time.Time) bool { return !got.Before(at) && got.Sub(at) < 2*time.Millisecond })
+	_, granted := w.grants.Load(id)
 	return slices.ContainsFunc(w.cuts, func(cut powerCut) bool {
 		return cut.at.Sub(at).Abs() < time.Second && (!granted || strings.HasPrefix(cut.point, "commit acquire/"))
 	})
@@ -293,8 +294,8 @@ func (w *world) livedOn(at time.Time) bool {
 
 // wasTaken tells whether a job that was granted at that time reached a service that lived
 // for a minute more: it may not be able to record the job, but it can end it.
-func (w *world) wasTaken(at time.Time) bool {
-	granted := slices.ContainsFunc(w.grants, func(got time.Time) bool { return !got.Before(at) && got.Sub(at) < 2*time.Millisecond })
+func (w *world) wasTaken(id fleet.JobID, at time.Time) bool {
+	_, granted := w.grants.Load(id)
 	return granted && w.livedFor(at, time.Minute)
 }
 

@@ -86,7 +86,7 @@ func (f *fate) cutSoon(n int) {
 // and one after it took effect.
 type wire struct {
 	fate    *fate
-	granted func()
+	granted func(place string, id [][]byte)
 	refuse  *atomic.Bool // a broken proxy stands before the service: 401 to all that it asks coordinators
 	thaw    func()       // waits while the service is frozen
 	book    *book
@@ -194,10 +194,13 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if answer.StatusCode == http.StatusCreated && strings.HasSuffix(r.URL.Path, "/jobs/request") {
-		w.granted()
+		w.granted(r.URL.Scheme+"://"+r.URL.Host, grantedID.FindSubmatch(peek(answer)))
 	}
 	return answer, nil
 }
+
+// grantedID finds the job's id in the simulator's grant, which may be cut.
+var grantedID = regexp.MustCompile(`,"id":(\d+),"image":`)
 
 var appID = regexp.MustCompile(`app_[0-9a-f-]+`)
 

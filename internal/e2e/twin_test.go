@@ -57,3 +57,22 @@ func TestAuditTellsOnce(t *testing.T) {
 		}
 	}, nil)
 }
+
+// The cloud refuses an instance and makes it all the same: it is destroyed once lists show it,
+// and the job, whose end takes long to be stored, is closed after that only.
+func TestRefusedAndMadeAllTheSame(t *testing.T) {
+	run(t, func(w *world) {
+		w.lenient = true // for what comes back
+		w.watch.lies.set(sayRefused, 1)
+		w.watch.lies.set(acceptEnd, 9)
+		w.queue(map[string]any{"script": []string{"true"}}, "failed")
+		w.begin("")
+		time.Sleep(50 * time.Second)
+		w.fault(cleverURL, map[string]any{"match": "DELETE /v2/organisations/*/applications/*", "times": 0, "status": 503})
+		time.Sleep(20 * time.Minute)
+		if s := w.life.manager.Status(); len(s.Jobs) != 1 || len(s.Instances) != 1 {
+			t.Errorf("want the job open while its instance is there: %+v", s)
+		}
+		w.heal(cleverURL)
+	}, nil)
+}

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -102,7 +103,7 @@ type world struct {
 	longOutage  bool              // a coordinator could not be reached for so long that it gives jobs up
 	cuts        []powerCut
 	endings     []time.Time // of lives
-	grants      []time.Time // when answers that grant a job arrived
+	grants      sync.Map    // jobs whose grant arrived, by JobID
 	releases    atomic.Int32
 	plantings   atomic.Int32
 	plantedGone atomic.Int32
@@ -129,10 +130,12 @@ type powerCut struct {
 }
 
 // granted notes an answer that grants a job.
-func (w *world) granted() {
-	w.logMu.Lock()
-	defer w.logMu.Unlock()
-	w.grants = append(w.grants, time.Now())
+func (w *world) granted(place string, id [][]byte) {
+	if id == nil {
+		return
+	}
+	n, _ := strconv.ParseInt(string(id[1]), 10, 64)
+	w.grants.Store(fleet.JobID{Coordinator: place, ID: n}, true)
 }
 
 // life is one process of the service.

@@ -111,6 +111,9 @@ func (m *Manager) takeOver(ctx context.Context, x *stranger, why string, fused b
 	m.log.Info("destroying an instance that no job needs", "instance", x.seen.Key, "reason", why)
 	m.machines[x.seen.Key] = vm
 	delete(m.unrecorded, strangerID(x.seen))
+	if j := m.jobs[vm.rec.Job]; j != nil && (j.rec.State == fleet.JobFailing || j.rec.State == fleet.JobFinished) {
+		vm.job, j.vm = j, vm // it ends after what came back under its key
+	}
 }
 
 // instance is the record of a stranger.
