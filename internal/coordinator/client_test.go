@@ -229,10 +229,11 @@ func TestTraceOnTheWire(t *testing.T) {
 func TestJobStatusOnTheWire(t *testing.T) {
 	t.Parallel()
 	var got sent
-	c := record(t, &got, 200, map[string]string{"Content-Type": "application/json"}, `{"id":42,"status":"canceling","runner":null}`)
-	status, err := c.JobStatus(t.Context(), 42, jobToken)
-	if err != nil || status != "canceling" {
-		t.Errorf("got %q, %v", status, err)
+	c := record(t, &got, 200, map[string]string{"Content-Type": "application/json", "Date": "Fri, 20 Nov 2026 10:01:30 GMT"},
+		`{"id":42,"status":"canceling","started_at":"2026-11-20T11:00:00.000+01:00","runner":null}`)
+	standing, err := c.JobStatus(t.Context(), 42, jobToken)
+	if want := (coordinator.Standing{Status: "canceling", Age: 90 * time.Second}); err != nil || standing != want {
+		t.Errorf("got %+v, %v, want %+v", standing, err, want)
 	}
 	header := map[string]string{"Accept": "application/json", "User-Agent": userAgent, "Job-Token": jobSecret}
 	if diff := cmp.Diff(sent{Method: "GET", URI: "/api/v4/job", Header: header}, got); diff != "" {
@@ -246,8 +247,8 @@ func TestStatusOfAnotherJob(t *testing.T) {
 	t.Parallel()
 	var got sent
 	c := record(t, &got, 200, map[string]string{"Content-Type": "application/json"}, `{"id":41,"status":"success"}`)
-	if status, err := c.JobStatus(t.Context(), 42, jobToken); err == nil || fleet.ClassOf(err) != fleet.Transient {
-		t.Errorf("job 42 is %q by the answer about job 41, %v", status, err)
+	if standing, err := c.JobStatus(t.Context(), 42, jobToken); err == nil || fleet.ClassOf(err) != fleet.Transient {
+		t.Errorf("job 42 is %q by the answer about job 41, %v", standing.Status, err)
 	}
 }
 

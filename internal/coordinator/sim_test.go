@@ -129,8 +129,8 @@ func TestSimAJobsWay(t *testing.T) {
 		if answer, err := c.ProbeTrace(t.Context(), p.ID, p.Token); err != nil || answer.Size != int64(len(text)) || !answer.Conflict {
 			t.Errorf("probe: %+v, %v", answer, err)
 		}
-		if status, err := c.JobStatus(t.Context(), p.ID, p.Token); err != nil || status != "running" {
-			t.Errorf("status: %s, %v", status, err)
+		if standing, err := c.JobStatus(t.Context(), p.ID, p.Token); err != nil || standing.Status != "running" {
+			t.Errorf("status: %s, %v", standing.Status, err)
 		}
 		answer, err := c.Update(t.Context(), p.ID, p.Token, coordinator.Update{State: coordinator.StateFailed, FailureReason: "runner_system_failure", ExitCode: 103})
 		if err != nil || answer.Status != 200 || answer.JobStatus != "failed" {

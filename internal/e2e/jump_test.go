@@ -228,3 +228,31 @@ func (w *world) plantedLeft() int {
 	}
 	return n
 }
+
+// A clock that was set by hours between two lives, either way, ends no job that runs: how old
+// it is tells its coordinator. Neither does something that refuses everything meanwhile.
+func TestClockIsSetBetweenTwoLives(t *testing.T) {
+	for _, by := range []time.Duration{3 * time.Hour, -3 * time.Hour, 365 * 24 * time.Hour} {
+		for _, refused := range []bool{false, true} {
+			t.Run(fmt.Sprint(by, refused), func(t *testing.T) {
+				run(t, func(w *world) {
+					w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 1500, "timeout": 1800}, "success")
+					w.begin("")
+					time.Sleep(3 * time.Minute)
+					w.end()
+					w.shift(by)
+					w.refuse.Store(refused)
+					w.begin("")
+					time.Sleep(5 * time.Minute)
+					w.refuse.Store(false)
+					time.Sleep(5 * time.Minute)
+				}, func(w *world) {
+					j := w.simJobs()[0]
+					if j.Status != "success" || w.took(j.ID) < 1500*time.Second {
+						t.Errorf("the job is %s after %s:\n%s", j.Status, w.took(j.ID), j.Trace)
+					}
+				})
+			})
+		}
+	}
+}

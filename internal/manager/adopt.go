@@ -256,7 +256,7 @@ func (m *Manager) adopt(ctx context.Context, x *stranger, rec fleet.Job) {
 		rec.AcquiredAt = x.seen.CreatedAt
 	}
 	rec.AcquiredAt = measured(rec.AcquiredAt, now)
-	j := &job{fresh: true, runner: x.runner, rec: rec, since: rec.AcquiredAt, touched: time.Now()}
+	j := &job{fresh: true, runner: x.runner, rec: rec, since: rec.AcquiredAt, taken: time.Now(), touched: time.Now()}
 	vm := &machine{fresh: true, runner: x.runner, job: j, rec: x.instance(fleet.InstanceStarted)}
 	vm.rec.StartedAt = now
 	if !m.change(ctx, "adopt", j, vm, func(draft) {}) {

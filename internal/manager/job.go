@@ -23,8 +23,10 @@ type job struct {
 	trace  lane // appends and probes
 	status lane // questions and updates about the job itself
 
-	// since is when it was acquired, on the clock that does not jump.
+	// since is when it was acquired, on the clock that does not jump. taken is when this life
+	// of the service found it, while since is what the wall clock says alone; else zero.
 	since    time.Time
+	taken    time.Time
 	touched  time.Time // last call that the coordinator takes as a sign of life
 	answered time.Time // when the last question was asked to which it is not ended
 	refused  []time.Time
@@ -172,6 +174,9 @@ func (m *Manager) starting(ctx context.Context, j *job) {
 	begun := j.rec.StartingAt
 	if !j.vm.rec.StartedAt.IsZero() {
 		begun = j.vm.rec.StartedAt
+	}
+	if begun.Before(j.since) {
+		begun = j.since // the clock was set since it was recorded
 	}
 	if !j.looked && begun.Before(m.attended) {
 		begun = m.attended // what was written while nobody looked has to be seen first

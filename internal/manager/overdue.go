@@ -39,6 +39,32 @@ func (m *Manager) overdue(ctx context.Context, j *job) {
 		j.rec.Timeout, round(time.Since(j.since)-j.rec.Timeout)))
 }
 
+// tellAge takes from its coordinator how old a job is that an earlier life acquired: by the
+// wall clock alone it may be younger or older by all that this clock is wrong.
+func (m *Manager) tellAge(j *job, age time.Duration) {
+	if j.taken.IsZero() || age <= 0 {
+		return
+	}
+	j.taken = time.Time{}
+	if by := time.Since(j.since) - age; by.Abs() > jumpLimit {
+		m.log.Warn("the clock was set since a job was acquired: its age is what its coordinator says", "job", j.rec.ID, "took", age)
+		j.since = time.Now().Add(-age)
+	}
+}
+
+// outlived tells whether a job's coordinator must have ended it itself by now. Where the wall
+// clock alone says so, something must have answered well too.
+func (m *Manager) outlived(j *job) bool {
+	limit := j.rec.Timeout + serverGrace
+	switch {
+	case j.rec.Timeout <= 0 || time.Since(j.since) <= limit:
+		return false
+	case j.taken.IsZero() || time.Since(j.taken) > limit:
+		return true
+	}
+	return m.coordinatorWell(j.rec.Coordinator, j.refused[0])
+}
+
 // longParked tells whether a job waits for longer than it may. The time during which
 // nobody looked after it, since the service was down or stopped, is not all of that: it gets the
 // chance to go on.

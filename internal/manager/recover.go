@@ -72,7 +72,7 @@ func (m *Manager) adoptRecords(snap store.Snapshot) {
 			m.log.Error("a job in the ledger belongs to a runner that is not configured", "runner", rec.Runner, "job", rec.ID)
 			continue
 		}
-		j := &job{rec: rec, runner: r, since: m.started.Add(-m.started.Sub(rec.AcquiredAt)), touched: time.Now().Add(-touchEvery)}
+		j := &job{rec: rec, runner: r, since: m.started.Add(-m.started.Sub(rec.AcquiredAt)), taken: time.Now(), touched: time.Now().Add(-touchEvery)}
 		j.status.next = time.Now().Add(m.jitter(time.Second))
 		m.jobs[rec.JobID] = j
 	}

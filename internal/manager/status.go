@@ -63,12 +63,13 @@ func (m *Manager) askStatus(ctx context.Context, j *job) {
 	j.status.busy = true
 	id, token, client, asked := j.rec.ID, j.rec.Token, j.runner.client, time.Now()
 	m.do(ctx, "status", callTimeout, func(ctx context.Context) event {
-		status, err := client.JobStatus(ctx, id, token)
+		standing, err := client.JobStatus(ctx, id, token)
 		return func() {
 			j.status.busy = false
 			if err == nil {
 				j.answered = asked
-				m.statusAnswered(ctx, j, status)
+				m.tellAge(j, standing.Age)
+				m.statusAnswered(ctx, j, standing.Status)
 				return
 			}
 			if !refused(err) {
@@ -194,7 +195,7 @@ func (m *Manager) countRefusal(ctx context.Context, j *job) {
 // the only one. What the coordinator must have ended itself by now has ended; of a job whose
 // time limit nobody told, that is never known.
 func (m *Manager) refusalsMeanEnd(j *job) bool {
-	if j.rec.Timeout > 0 && time.Since(j.rec.AcquiredAt) > j.rec.Timeout+serverGrace {
+	if m.outlived(j) {
 		return true
 	}
 	all, out := 0, 0

@@ -192,7 +192,7 @@ func TestRefusalsMeanEnd(t *testing.T) {
 			}
 			var first *job
 			for i := range refusedJobs + others {
-				j := &job{rec: fleet.Job{JobID: fleet.JobID{Coordinator: url, ID: int64(i + 1)}, State: fleet.JobRunning, AcquiredAt: time.Now(), Timeout: time.Hour}}
+				j := &job{since: time.Now(), rec: fleet.Job{JobID: fleet.JobID{Coordinator: url, ID: int64(i + 1)}, State: fleet.JobRunning, AcquiredAt: time.Now(), Timeout: time.Hour}}
 				if i < refusedJobs {
 					j.refused = []time.Time{time.Now()}
 				}
@@ -243,7 +243,7 @@ func TestRefusalsInARow(t *testing.T) {
 				m := bare()
 				r := &runner{cfg: config.Runner{Coordinator: url}}
 				m.runners = []*runner{r}
-				j := &job{runner: r, rec: fleet.Job{JobID: fleet.JobID{Coordinator: url, ID: 1}, State: fleet.JobRunning, AcquiredAt: time.Now(), Timeout: time.Hour}}
+				j := &job{runner: r, since: time.Now(), rec: fleet.Job{JobID: fleet.JobID{Coordinator: url, ID: 1}, State: fleet.JobRunning, AcquiredAt: time.Now(), Timeout: time.Hour}}
 				m.jobs[j.rec.JobID] = j
 				for n := range refusals {
 					time.Sleep(c.apart)
