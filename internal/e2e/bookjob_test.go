@@ -189,7 +189,7 @@ func (b *book) checkGivesUp(old, rec fleet.Job) {
 	}
 	for _, app := range b.existing(vm.rec) {
 		works := hasMachine(app) || early && len(app.Files) > 0 && app.EndedAt == nil
-		if works && !b.shifted {
+		if works {
 			b.fault("I1: job %d is given up (%s) while its sub-runner works on %s", rec.ID, rec.FailureText, app.Name)
 		}
 	}
@@ -228,11 +228,11 @@ func (b *book) checkEnd(rec fleet.Job) {
 	late := j.AcquiredAt != nil && time.Since(*j.AcquiredAt) > rec.Timeout+14*time.Minute
 	switch {
 	case !ok || b.python():
-	case rec.Result == "unknown" && b.w.drawn && !b.shifted && !late:
+	case rec.Result == "unknown" && b.w.drawn && !late:
 		if why := b.mayBeEnded(rec.JobID); why != "" {
 			b.fault("I1: job %d is taken for ended, %s (it is %s)", rec.ID, why, j.Status)
 		}
-	case j.FinishedAt == nil && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) < rec.Timeout+15*time.Minute && !b.shifted:
+	case j.FinishedAt == nil && j.AcquiredAt != nil && time.Since(*j.AcquiredAt) < rec.Timeout+15*time.Minute:
 		b.fault("I1: job %d is taken for ended (%s), and is %s", rec.ID, rec.Result, j.Status)
 	case j.FinishedAt != nil && rec.Result != j.Status && rec.Result != "unknown":
 		b.fault("I1: job %d is taken for %s, and is %s", rec.ID, rec.Result, j.Status)
