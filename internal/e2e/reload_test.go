@@ -160,3 +160,24 @@ func TestReloadRemovesARunnerWithAStranger(t *testing.T) {
 		}
 	})
 }
+
+// A reload while a request for a job is under way lets a runner have no more jobs than its limit.
+func TestReloadKeepsTheLimit(t *testing.T) {
+	run(t, func(w *world) {
+		w.cfg.Runners[0].Limit = 1
+		for range 2 {
+			w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 60}, "success")
+		}
+		w.fault(gitlabURL, map[string]any{"match": "POST /api/v4/jobs/request", "delay": "2s"})
+		w.begin("")
+		time.Sleep(1500 * time.Millisecond)
+		w.reload(func(*config.Config) {})
+		for range 30 {
+			time.Sleep(time.Second)
+			if s := w.life.manager.Status(); len(s.Jobs) > 1 {
+				w.t.Errorf("%d jobs at once, the limit is 1", len(s.Jobs))
+				break
+			}
+		}
+	}, nil)
+}

@@ -43,9 +43,14 @@ func (m *Manager) drain(work context.Context, cancel context.CancelFunc) {
 // pending tells whether a call is under way; polls that are held are cut here.
 func (m *Manager) pending() bool {
 	for _, r := range m.runners {
-		if r.polling != nil && r.lastUpdate != "" && time.Since(r.polling.started) >= heldAfter {
-			r.polling.cancel()
-		}
+		r.cutHeld()
 	}
 	return len(m.calls) > 0
+}
+
+// cutHeld ends a held long poll, which never grants a job.
+func (r *runner) cutHeld() {
+	if r.polling != nil && r.lastUpdate != "" && time.Since(r.polling.started) >= heldAfter {
+		r.polling.cancel()
+	}
 }

@@ -52,7 +52,7 @@ func (m *Manager) mayPoll(r *runner) schedule.Reason {
 	if !ok {
 		return schedule.Reason{Kind: schedule.Quota, Limit: int64(quota)}
 	}
-	own := 0
+	own := len(r.openBefore()) // each may bring a job
 	for _, j := range m.jobs {
 		if j.runner == r {
 			own++
@@ -152,7 +152,7 @@ func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload
 
 // pollFailed backs off: in the first minute of trouble to at most 5 s, then to 60 s.
 func (m *Manager) pollFailed(r *runner, err error) {
-	if fleet.IsCut(err) && m.draining {
+	if fleet.IsCut(err) && m.draining || errors.Is(err, context.Canceled) && r.next != nil {
 		return
 	}
 	now := time.Now()
@@ -167,7 +167,7 @@ func (m *Manager) pollFailed(r *runner, err error) {
 	wait := min(pollBase<<min(r.pollFails-1, 10), limit)
 	r.nextPoll = now.Add(m.jitter(max(wait, fleet.RetryAfterOf(err))))
 	if fleet.ClassOf(err) == fleet.Unknown {
-		r.grants.soon() // it may have granted a job
+		r.latest().grants.soon() // it may have granted a job
 	}
 	if broken, ok := errors.AsType[*coordinator.UnreadableError](err); ok {
 		m.log.Error("a granted job can't be read", "runner", r.cfg.Name, "job", broken.ID, "err", err)

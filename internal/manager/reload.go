@@ -58,7 +58,8 @@ func (m *Manager) replace(ctx context.Context, cfg *config.Config, fresh []*runn
 			continue
 		}
 		r.inherit(was)
-		was.next = r
+		was.next, r.before = r, append(was.openBefore(), was)
+		was.cutHeld()
 		m.handOver(was, r)
 	}
 	for _, was := range old {
@@ -131,6 +132,12 @@ func (m *Manager) handOver(was, now *runner) {
 			x.runner = now
 		}
 	}
+}
+
+// openBefore gives those that a runner replaced whose job request may still be granted.
+func (r *runner) openBefore() []*runner {
+	r.before = slices.DeleteFunc(r.before, func(was *runner) bool { return was.polling == nil })
+	return r.before
 }
 
 // latest follows the replacements of a runner.

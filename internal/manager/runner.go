@@ -47,8 +47,9 @@ type runner struct {
 	flavorLane  lane
 	flavorError string
 
-	next    *runner // what a reload replaced it by; its last poll's job goes there
-	removed bool    // a reload took it out: it acquires nothing, its jobs finish
+	next    *runner   // what a reload replaced it by; its last poll's job goes there
+	before  []*runner // those that it replaced whose last poll is open, and may bring it a job
+	removed bool      // a reload took it out: it acquires nothing, its jobs finish
 
 	purses     map[string]*purse // by top-level group; "" for the configured tenant
 	discovery  lane
