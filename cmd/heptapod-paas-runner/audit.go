@@ -16,8 +16,8 @@ import (
 // auditCmd is `audit`.
 type auditCmd struct {
 	asking  `embed:""`
-	Release bool   `xor:"what" help:"Release a blown fuse: unrecorded instances may be destroyed again."`
-	Forget  string `xor:"what" placeholder:"KEY" help:"Forget an instance that was kept: its weight is free, and it is never touched again."`
+	Release bool    `xor:"what" help:"Release a blown fuse: unrecorded instances may be destroyed again."`
+	Forget  *string `xor:"what" placeholder:"KEY" help:"Forget an instance that was kept: its weight is free, and it is never touched again."`
 }
 
 // Help is the text below the flags.
@@ -42,8 +42,10 @@ func (c *auditCmd) Run(ctx context.Context, std streams) error {
 	switch {
 	case c.Release:
 		return unreachable(client.Release(ctx))
-	case c.Forget != "":
-		return unreachable(client.Forget(ctx, c.Forget))
+	case c.Forget != nil && *c.Forget == "":
+		return &exitError{codeUsage, errors.New("--forget needs the key of an instance")}
+	case c.Forget != nil:
+		return unreachable(client.Forget(ctx, *c.Forget))
 	}
 	found, err := client.Audit(ctx)
 	if err != nil {

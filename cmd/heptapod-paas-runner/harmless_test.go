@@ -54,7 +54,7 @@ func obeyed(text string) string {
 func TestNothingDrivesTheTerminal(t *testing.T) {
 	t.Parallel()
 	lines := strings.Count(statusText(api.Status{
-		Fuse: "x", Breakers: make([]api.Breaker, 1), Jobs: make([]api.Job, 1), Instances: make([]api.Instance, 1),
+		Fuse: "x", Strangers: []string{"x"}, Breakers: make([]api.Breaker, 1), Jobs: make([]api.Job, 1), Instances: make([]api.Instance, 1),
 		Runners: []api.Runner{{Credentials: make([]api.Credential, 1)}, {}},
 	}), "\n")
 	rapid.Check(t, func(t *rapid.T) {

@@ -104,6 +104,9 @@ func statusText(s api.Status) string {
 	if s.Fuse != "" {
 		fmt.Fprintf(&b, "FUSE BLOWN, nothing unrecorded is destroyed: %s\n", cell(s.Fuse))
 	}
+	if len(s.Strangers) > 0 {
+		fmt.Fprintf(&b, "in no record: %s (audit says more)\n", strings.Join(cells(s.Strangers), ", "))
+	}
 	for _, k := range s.Breakers {
 		if k.State != "closed" {
 			fmt.Fprintf(&b, "NOT MADE: flavor %s for %s in %s, %s since %s (%s in a row): %s\n",

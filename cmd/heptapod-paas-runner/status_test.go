@@ -31,3 +31,13 @@ func TestStatusShowsCredentialsThatEnd(t *testing.T) {
 		t.Errorf("shown too early:\n%s", text)
 	}
 }
+
+// What stands in no record holds weight too: where it comes from has to be seen.
+func TestStatusTellsOfStrangers(t *testing.T) {
+	t.Parallel()
+	want := "in no record: hpd-job-abcdefghij-1, hpd-job-abcdefghij-2 (audit says more)\n"
+	text := statusText(api.Status{Strangers: []string{"hpd-job-abcdefghij-1", "hpd-job-abcdefghij-2"}})
+	if !strings.Contains(text, want) || strings.Contains(statusText(api.Status{}), "in no record") {
+		t.Errorf("%q is not in\n%s", want, text)
+	}
+}
