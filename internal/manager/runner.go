@@ -155,7 +155,10 @@ func (m *Manager) refreshFlavors(ctx context.Context, r *runner) {
 				r.flavorLane.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
 				return
 			}
-			r.flavors, r.flavorError = flavors, ""
+			r.flavors, r.flavorError = flavors, m.unavailable(r.cfg, flavors)
+			if r.flavorError != "" {
+				m.log.Error("the configuration names a flavor that there is not", "runner", r.cfg.Name, "err", r.flavorError)
+			}
 			r.flavorLane.ok()
 			r.flavorLane.next = time.Now().Add(m.jitter(flavorsEvery))
 		}

@@ -77,7 +77,7 @@ func (m *Manager) snapshot() Status {
 	}
 	maps.Copy(s.Closed, m.counts)
 	if !known {
-		s.Reasons = append(s.Reasons, "the quota is not known yet: the reference runner's flavors are missing")
+		s.Reasons = append(s.Reasons, m.quotaless())
 	}
 	if !m.brokenSince.IsZero() {
 		s.Reasons = append(s.Reasons, "the ledger can't be written")
