@@ -144,6 +144,8 @@ func statusText(s api.Status) string {
 
 func runnerState(r api.Runner) string {
 	switch {
+	case r.Problem != "" && r.Polling && r.PollFailures == 0:
+		return "asking for jobs, but: " + r.Problem // it may be that of one tenant
 	case r.Problem != "":
 		return r.Problem
 	case r.PollFailures > 0:

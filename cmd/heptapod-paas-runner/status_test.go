@@ -41,3 +41,21 @@ func TestStatusTellsOfStrangers(t *testing.T) {
 		t.Errorf("%q is not in\n%s", want, text)
 	}
 }
+
+// What is wrong for one tenant stops nobody else, and so it does not read.
+func TestRunnerState(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]api.Runner{
+		"asking for jobs":                        {Polling: true},
+		"asking for jobs, but: refused":          {Polling: true, Problem: "refused"},
+		"refused":                                {Problem: "refused", Waits: "nothing"},
+		"unreachable":                            {Polling: true, PollFailures: 2, Problem: "unreachable"},
+		"the coordinator failed 1 time in a row": {Polling: true, PollFailures: 1},
+		"not asking: waits for nothing":          {Waits: "nothing"},
+		"idle":                                   {},
+	} {
+		if got := runnerState(r); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
