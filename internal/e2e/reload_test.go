@@ -181,3 +181,30 @@ func TestReloadKeepsTheLimit(t *testing.T) {
 		}
 	}, nil)
 }
+
+// What was seen in one organisation proves nothing of another that a reload puts in its place:
+// nothing is acquired before that has been listed, and audit has no proof.
+func TestReloadChangesTheOrganisation(t *testing.T) {
+	run(t, func(w *world) {
+		w.clever.SetOrganisation("orga_other", "token-other")
+		if _, err := w.clever.AddForeign("orga_sim", w.cfg.Runners[0].Owner.KeyPrefix()+"x"); err != nil {
+			w.t.Fatal(err)
+		}
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+		w.fault(cleverURL, map[string]any{"match": "GET /v2/organisations/*/applications", "times": 0, "status": 503})
+		w.reload(func(c *config.Config) {
+			c.Runners[0].Clever.OrgaID, c.Runners[0].Clever.Token = "orga_other", secret.New("token-other")
+		})
+		w.queue(map[string]any{"script": []string{"true"}, "virtual_seconds": 5}, "success")
+		time.Sleep(time.Minute)
+		found, err := w.life.manager.Audit()
+		if err != nil || !found.ProvenAt.IsZero() || len(found.Entries) != 0 {
+			w.t.Errorf("the new organisation was never listed, and audit says %+v, %v", found, err)
+		}
+		if s := w.life.manager.Status(); len(s.Jobs) != 0 {
+			w.t.Errorf("a job was acquired before: %+v", s.Jobs)
+		}
+		w.heal(cleverURL)
+	}, nil)
+}

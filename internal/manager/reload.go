@@ -100,10 +100,14 @@ func (r *runner) inherit(was *runner) {
 			r.owners = append(r.owners, owner)
 		}
 	}
-	r.flavors, r.lastUpdate, r.coordOK = was.flavors, was.lastUpdate, was.coordOK
+	r.lastUpdate, r.coordOK = was.lastUpdate, was.coordOK
 	r.askedAt, r.madeAt, r.strictUntil = was.askedAt, was.madeAt, was.strictUntil
-	if r.cfg.Clever.MultiTenant != was.cfg.Clever.MultiTenant {
+	if !r.sameCloud(was) {
 		return
+	}
+	r.flavors = was.flavors
+	if r.cfg.Clever.MultiTenant != was.cfg.Clever.MultiTenant || r.payer() != was.payer() {
+		return // what was seen there proves nothing of what is here
 	}
 	r.discovered, r.found, r.surveyed = was.discovered, was.found, was.surveyed
 	for group, p := range was.purses {
@@ -113,6 +117,18 @@ func (r *runner) inherit(was *runner) {
 		}
 		r.purses[group] = kept
 	}
+}
+
+// sameCloud tells whether a runner makes its instances where another one did.
+func (r *runner) sameCloud(was *runner) bool {
+	now, then := r.prov.Describe(), was.prov.Describe()
+	return now.Name == then.Name && (!now.Apart || now.Zone == then.Zone) && r.cfg.Clever.APIURL == was.cfg.Clever.APIURL
+}
+
+// payer is the organisation of the configuration; "" where the groups tell it.
+func (r *runner) payer() string {
+	id, _ := r.cfg.Payer()
+	return id
 }
 
 // handOver moves everything that belongs to a runner to its successor.
