@@ -125,8 +125,13 @@ func (m *Manager) polled(ctx context.Context, r *runner, grant coordinator.Grant
 // acquire commits a granted job; if that can't be done, the job is failed from memory.
 func (m *Manager) acquire(ctx context.Context, r *runner, p *coordinator.Payload) {
 	id := fleet.JobID{Coordinator: r.cfg.Coordinator, ID: p.ID}
-	if known := m.jobs[id]; known != nil {
+	known, left := m.jobs[id], m.machines[r.cfg.Owner.Key(p.ID)]
+	if known != nil && known.rec.Token == p.Token {
 		m.log.Error("the coordinator granted a job twice", "runner", r.cfg.Name, "job", p.ID)
+		return
+	}
+	if known != nil || left != nil { // it was put back to an older state, and gives numbers out again
+		m.failFromMemory(r, p.ID, p.Token, "its number is that of another one that is not closed here")
 		return
 	}
 	nonce := make([]byte, 32)
