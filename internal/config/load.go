@@ -78,7 +78,9 @@ func parse(path, text string, mode os.FileMode, d deps) (*Config, error) {
 func (f *file) parse(text string) *Config {
 	table := map[string]any{}
 	if _, err := toml.Decode(text, &table); err != nil {
-		f.problems = []Problem{syntax(f.path, err)}
+		problem := syntax(f.path, err)
+		problem.Text += before(text, problem)
+		f.problems = []Problem{problem}
 		return nil
 	}
 	f.at = scan(text)
@@ -90,6 +92,32 @@ var (
 	repeated = regexp.MustCompile(`"[^"]+"`)
 	number   = regexp.MustCompile(`^\S+ is out of range`)
 )
+
+// index is that of an element of a list in a path; twice is how the parser names a key that
+// stands there a second time.
+var (
+	index = regexp.MustCompile(`\[\d+\]`)
+	twice = regexp.MustCompile(`Key '(.+)' has already been defined$`)
+)
+
+// before is " in line N" for a key that stands in the file a second time, when it is found.
+func before(text string, p Problem) string {
+	key := twice.FindStringSubmatch(p.Text)
+	if key == nil {
+		return ""
+	}
+	lines := strings.SplitAfter(text, "\n")
+	line := 0
+	for path, at := range scan(strings.Join(lines[:min(p.Line-1, len(lines))], "")) {
+		if index.ReplaceAllString(path, "") == key[1] {
+			line = max(line, at)
+		}
+	}
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" in line %d", line)
+}
 
 // syntax says where a file is no TOML.
 func syntax(path string, err error) Problem {

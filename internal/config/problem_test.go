@@ -126,6 +126,10 @@ func TestProblems(t *testing.T) {
 		{"a file for a token, nearly", head + instead(section, `token = "t"`, `token-file = "t"`), "f:6: token: missing (line 9 has token-file: did you mean token_file?); set it, or token_file to the path of a file that holds it"},
 		{"one attribute for both", instead(instead(head+section, `cc_orga_id = "o"`, "cc_multi_tenant = true"), `cc_token = "c"`, "cc_gitlab_namespace_attributes_token = \"n\"\ncc_orga_token_attribute = \"cc_orga_id\""),
 			"f:13: cc_orga_token_attribute: the same attribute (cc_orga_id) as cc_orga_id_attribute: the one is shown, the other is a secret"},
+		{"a key twice", head + section + section + "FOO = \"a\"\nFOO = \"b\"\n", "f:25: runners.cc_extra_env.FOO: not valid TOML: Key 'runners.cc_extra_env.FOO' has already been defined in line 24"},
+		{"a key of a section twice", above("cc_zone = \"a\"\nlimit = 3\ncc_zone = \"b\""), "f:15: runners.cc_zone: not valid TOML: Key 'runners.cc_zone' has already been defined in line 13"},
+		{"a table twice", head + section + "[runners.cc_extra_env]\n", "f:15: runners: not valid TOML: Key 'runners.cc_extra_env' has already been defined in line 13"},
+		{"a global key twice", "concurrent = 3\n" + "concurrent = 4\n" + head + section, "f:2: concurrent: not valid TOML: Key 'concurrent' has already been defined in line 1"},
 		{"an environment variable without a name", head + section + "\"\" = \"x\"\n", `f:15: "" is no name of an environment variable`},
 		{"a secret under a name that would travel", above("cc-token = \"c\"\ncctoken = \"c\"\n[runners.job_trace_wach]\ntoken = \"a\""),
 			"f:13: cc-token: unknown key (did you mean cc_token?)\n" +
