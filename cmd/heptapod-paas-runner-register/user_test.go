@@ -56,7 +56,11 @@ func asNobody(t *testing.T) (run func(args ...string) (code int, says string), d
 	}, work
 }
 
+// copyFile copies a program. A process that another test starts meanwhile would hold the copy
+// open for writing until it is what it shall be, and so none is started.
 func copyFile(from, to string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	in, err := os.Open(from)
 	if err != nil {
 		return err
