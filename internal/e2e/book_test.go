@@ -309,9 +309,9 @@ func (b *book) remember(rec fleet.Instance, now time.Time) {
 func (b *book) fault(format string, args ...any) { b.w.watch.fault(format, args...) }
 
 // held tells whether a job may be passed over: the making of instances of its kind fails, or
-// its tenant's were not listed yet.
+// its tenant's were not listed yet, or its group belongs to others for a while.
 func (b *book) held(rec fleet.Job) bool {
-	return b.creates[rec.Tenant+" "+rec.Flavor] >= 3 || b.lines.swept[rec.Runner+" "+rec.Tenant].IsZero()
+	return b.creates[rec.Tenant+" "+rec.Flavor] >= 3 || b.w.purses || b.lines.swept[rec.Runner+" "+rec.Tenant].IsZero()
 }
 
 // python tells whether the Python program had a part in this world: what it left breaks

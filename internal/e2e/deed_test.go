@@ -285,7 +285,7 @@ func drawOperator(t *rapid.T) deed {
 		some, some,
 		{at: at, name: "foreign: look-alikes", gentle: true, do: func(w *world) { w.lookAlikes() }},
 		{
-			at: at, name: "renamed by hand: instance", do: func(w *world) { w.rename(which) },
+			at: at, name: "renamed by hand: instance", lenient: true, do: func(w *world) { w.rename(which) },
 			until: at + time.Duration(3*more)*time.Minute, undo: func(w *world) { w.renameBack() },
 		},
 	}).Draw(t, "operator")

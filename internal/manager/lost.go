@@ -43,9 +43,9 @@ func (m *Manager) endLost(ctx context.Context) {
 		l.busy = true
 		client := l.runner.client
 		m.do(ctx, "end unrecorded job", lostTimeout, func(ctx context.Context) event {
-			l.tell(ctx, client)
+			told := l.tell(ctx, client)
 			_, err := client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
-			return func() { m.lostEnded(l, err) }
+			return func() { m.lostEnded(l, err, fleet.RetryAfterOf(told)) }
 		})
 	}
 	m.unrecordable = left
@@ -53,25 +53,28 @@ func (m *Manager) endLost(ctx context.Context) {
 
 // tell writes the text to the job's log, once. It is a courtesy: the result does not
 // depend on it. Only one call for a job is under way at a time.
-func (l *lostJob) tell(ctx context.Context, client *coordinator.Client) {
+func (l *lostJob) tell(ctx context.Context, client *coordinator.Client) error {
 	answer, err := client.ProbeTrace(ctx, l.id, l.token)
 	if err != nil {
-		return
+		return err
 	}
 	if l.size < 0 {
 		l.size = answer.Size
 	}
 	if answer.Size == l.size {
-		_, _ = client.AppendTrace(ctx, l.id, l.token, l.size, []byte(l.text)) // the next try looks what arrived
+		_, err = client.AppendTrace(ctx, l.id, l.token, l.size, []byte(l.text)) // the next try looks what arrived
 	}
+	return err
 }
 
-func (m *Manager) lostEnded(l *lostJob, err error) {
+// lostEnded takes the answer to the update of a lost job. pause is how long the coordinator
+// wants to be left alone with its log.
+func (m *Manager) lostEnded(l *lostJob, err error, pause time.Duration) {
 	l.busy = false
 	_, ended := finalStatus(err)
 	if refused(err) && !ended && l.refusals < refusals-1 { // a broken proxy refuses everything
 		l.refusals++
-		l.next = time.Now().Add(m.jitter(refusedEvery))
+		l.next = time.Now().Add(m.jitter(max(refusedEvery, pause)))
 		return
 	}
 	if err == nil || fleet.ClassOf(err) == fleet.Permanent {
@@ -79,5 +82,5 @@ func (m *Manager) lostEnded(l *lostJob, err error) {
 		m.log.Error("ended a job that could not be recorded", "runner", l.runner.cfg.Name, "job", l.id, "took", time.Since(l.begun))
 		return
 	}
-	l.failed(m, retryBase, retryCap, fleet.RetryAfterOf(err))
+	l.failed(m, retryBase, retryCap, max(pause, fleet.RetryAfterOf(err)))
 }

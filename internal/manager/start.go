@@ -58,7 +58,7 @@ func (m *Manager) start(ctx context.Context, vm *machine) {
 // startedOn records that the job was started; the payload is needed no more.
 func (m *Manager) startedOn(ctx context.Context, vm *machine) {
 	vm.ok()
-	vm.lastText = ""
+	vm.lastText, vm.unsure = "", true // should that not get into the ledger, it is asked for again
 	j := vm.job
 	if j == nil || vm.rec.State != fleet.InstanceCreated {
 		return
