@@ -285,12 +285,17 @@ func (w *world) removeByHand(app clever.Application) {
 			return
 		}
 		r.Header.Set("Authorization", "token "+token)
-		if w.byHand(r) {
+		if w.byHand(r) && w.isDeleted(app) {
 			return
 		}
 		time.Sleep(11 * time.Second)
 	}
 	w.t.Errorf("%s can't be deleted by hand", app.Name)
+}
+
+// isDeleted: a page that says "not found" does not deceive people.
+func (w *world) isDeleted(app clever.Application) bool {
+	return !slices.ContainsFunc(w.clever.Applications(), func(other clever.Application) bool { return other.ID == app.ID && other.State != "deleted" })
 }
 
 // byHand sends what somebody with a console does; false when a mishap is in the way.
