@@ -52,8 +52,13 @@ type sums struct {
 func (b *book) sum() sums {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	u := b.usage()
-	return sums{weight: u.weight, instances: u.count, open: u.open, provisioning: u.provisioning, lost: b.failures, blown: len(b.blown)}
+	u, blown := b.usage(), 0
+	for _, is := range b.blown {
+		if is {
+			blown++
+		}
+	}
+	return sums{weight: u.weight, instances: u.count, open: u.open, provisioning: u.provisioning, lost: b.failures, blown: blown}
 }
 
 func (b *book) checkFigures(status manager.Status, audit manager.Audit) {

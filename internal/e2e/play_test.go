@@ -320,6 +320,8 @@ func (w *world) know(p plan) {
 		return d.until-d.at > 20*time.Minute || d.dropped || strings.HasPrefix(d.name, ignoreDelete) // a job's instance goes before its end is reported
 	})
 	w.hangs = has(func(d deed) bool { return strings.HasPrefix(d.name, "machine hangs") })
+	// A sub-runner without a relay believes a proxy's 200 to its result.
+	w.unrelayed = p.layout.exec && has(func(d deed) bool { return strings.HasPrefix(d.name, "garbage: PUT") })
 	w.hides = has(func(d deed) bool { return d.hiding })
 	w.purses = has(func(d deed) bool { return d.purse })
 	w.pursesOnly = !forgets && !shifts && !has(func(d deed) bool { return !d.gentle && !d.bounded && !d.purse })

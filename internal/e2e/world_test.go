@@ -90,6 +90,7 @@ type world struct {
 	bounded     bool                      // nothing is, but of some calls, instances or kinds of them
 	hangs       bool                      // a machine may be silent for as long as its coordinator waits
 	hides       bool                      // lists may hide what is there
+	unrelayed   bool                      // results that sub-runners send may be lost without their knowing
 	purses      bool                      // who pays changes
 	pursesOnly  bool                      // and nothing else is in the way of many
 	poor        atomic.Bool               // a group has no attributes

@@ -44,8 +44,8 @@ func (m *Manager) endLost(ctx context.Context) {
 		client := l.runner.client
 		m.do(ctx, "end unrecorded job", lostTimeout, func(ctx context.Context) event {
 			told := l.tell(ctx, client)
-			_, err := client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
-			return func() { m.lostEnded(l, err, fleet.RetryAfterOf(told)) }
+			answer, err := client.Update(ctx, l.id, l.token, coordinator.Update{State: "failed", FailureReason: reasonSystem})
+			return func() { m.lostEnded(l, answer.JobStatus, err, fleet.RetryAfterOf(told)) }
 		})
 	}
 	m.unrecordable = left
@@ -68,8 +68,9 @@ func (l *lostJob) tell(ctx context.Context, client *coordinator.Client) error {
 }
 
 // lostEnded takes the answer to the update of a lost job. pause is how long the coordinator
-// wants to be left alone with its log.
-func (m *Manager) lostEnded(l *lostJob, err error, pause time.Duration) {
+// wants to be left alone with its log. A good answer that names no end may be a proxy's: asked
+// again, the coordinator refuses, and says how the job ended.
+func (m *Manager) lostEnded(l *lostJob, status string, err error, pause time.Duration) {
 	l.busy = false
 	_, ended := finalStatus(err)
 	if refused(err) && !ended && l.refusals < refusals-1 { // a broken proxy refuses everything
@@ -77,7 +78,7 @@ func (m *Manager) lostEnded(l *lostJob, err error, pause time.Duration) {
 		l.next = time.Now().Add(m.jitter(max(refusedEvery, pause)))
 		return
 	}
-	if err == nil || fleet.ClassOf(err) == fleet.Permanent {
+	if err == nil && final(status) || err != nil && fleet.ClassOf(err) == fleet.Permanent {
 		l.done = true
 		m.log.Error("ended a job that could not be recorded", "runner", l.runner.cfg.Name, "job", l.id, "took", time.Since(l.begun))
 		return

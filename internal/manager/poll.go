@@ -80,12 +80,25 @@ const unsizedFor = 10 * time.Second
 func (m *Manager) unplaced() []schedule.Waiting {
 	out := m.waiting()
 	for _, j := range m.jobs {
-		soon := j.rec.State == fleet.JobAcquired || j.rec.State == fleet.JobWaiting && m.unseen(j)
-		if soon && time.Since(j.since) < unsizedFor {
+		if since := m.soonPlaced(j); time.Since(since) < unsizedFor {
 			out = append(out, schedule.Waiting{ID: j.rec.JobID, Seq: j.rec.Seq})
 		}
 	}
 	return out
+}
+
+// soonPlaced gives since when a job waits for what is told within moments; zero = it waits for
+// something else, or for nothing.
+func (m *Manager) soonPlaced(j *job) time.Time {
+	switch from := m.surveyFrom(); {
+	case j.rec.State == fleet.JobAcquired:
+		return j.since
+	case j.rec.State != fleet.JobWaiting || !j.rec.CancelAt.IsZero() || !m.unseen(j):
+		return time.Time{}
+	case j.since.Before(from):
+		return from
+	}
+	return j.since
 }
 
 // unsized lists a runner's jobs whose size could not be found out yet.

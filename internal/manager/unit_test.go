@@ -279,6 +279,25 @@ func TestNamelessAnswer(t *testing.T) {
 	})
 }
 
+// After a start, a job whose cloud is about to be listed stands in the way of acquiring more,
+// as any that waits; for ten seconds, since a cloud that can't be listed is in nobody else's way.
+func TestUnseenJobIsUnplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := bare()
+		j := &job{runner: &runner{prov: nowhere{}}, since: time.Now(), rec: fleet.Job{JobID: fleet.JobID{ID: 1}, State: fleet.JobWaiting}}
+		m.jobs[j.rec.JobID] = j
+		time.Sleep(time.Hour)
+		m.attended = time.Now()
+		if n := len(m.unplaced()); n != 1 {
+			t.Errorf("%d jobs are not placed right after a start, want 1", n)
+		}
+		time.Sleep(unsizedFor)
+		if n := len(m.unplaced()); n != 0 {
+			t.Errorf("%d jobs are not placed ten seconds later, want none", n)
+		}
+	})
+}
+
 func TestTextsAreHarmless(t *testing.T) {
 	nasty := "a\nb\x1b[31mc\rd\u202ee\x00f\tg"
 	line := failureLine(nasty)

@@ -46,3 +46,19 @@ func TestUnrecordedJobObeysRetryAfter(t *testing.T) {
 		}
 	})
 }
+
+// The end of a job that could not be recorded is told until its coordinator says that it has
+// it: a proxy's page is not that.
+func TestUnrecordedJobIsEnded(t *testing.T) {
+	run(t, func(w *world) {
+		w.watch.lies.set(spoilGrant, 1)
+		w.fault(gitlabURL, map[string]any{"match": "PUT /api/v4/jobs/*", "times": 1, "status": 200, "body": "please log in"})
+		w.queue(map[string]any{"script": []string{"true"}}, "failed")
+		w.begin("")
+		time.Sleep(2 * time.Minute)
+	}, func(w *world) {
+		if j := w.simJobs()[0]; j.FailureReason != "runner_system_failure" || j.FinishedAt.Sub(*j.AcquiredAt) > time.Minute {
+			t.Errorf("the job ended at %s of its own: %s", j.FinishedAt, j.FailureReason)
+		}
+	})
+}
