@@ -343,6 +343,35 @@ func TestEndsFromOutside(t *testing.T) {
 			})
 		})
 	}
+	t.Run("answered by somebody else", func(t *testing.T) {
+		bubble(t, func(t *testing.T, w *world) {
+			left := 3
+			w.sub = func(s *subRunner) error {
+				m, err := s.begin()
+				if err != nil {
+					return err
+				}
+				w.coordinator.mu.Lock()
+				w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+					if r.Method != http.MethodPut || left == 0 {
+						return false
+					}
+					left--
+					_, _ = rw.Write([]byte("please log in"))
+					return true
+				}
+				w.coordinator.mu.Unlock()
+				_, err = m.put("success", "")
+				return err
+			}
+			out, err := w.run(t.Context())
+			w.coordinator.mu.Lock()
+			defer w.coordinator.mu.Unlock()
+			if err != nil || out.State != "success" || left != 0 || w.coordinator.status != "success" {
+				t.Error(out, err, left, w.coordinator.status)
+			}
+		})
+	})
 	t.Run("refused for a moment before it began", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			left := 2

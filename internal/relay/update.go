@@ -77,6 +77,9 @@ func (t *trace) deliver(ctx context.Context, u *update) (reply, error) {
 	if err != nil {
 		return r, err
 	}
+	if r.status == http.StatusOK && !r.ofUpdate() {
+		return failure(http.StatusBadGateway), nil // something on the way said that: it may never have arrived
+	}
 	t.refused = isRefused(r.status)
 	switch r.status {
 	case http.StatusOK:
@@ -86,6 +89,13 @@ func (t *trace) deliver(ctx context.Context, u *update) (reply, error) {
 		t.acked, t.promised, t.unsure = 0, 0, []int64{t.acked}
 	}
 	return r, nil
+}
+
+// ofUpdate tells whether a good answer to an update may be a coordinator's: it names the job's
+// status, or has no text but the HTTP status (gitlab-runner-api.md section 5).
+func (r reply) ofUpdate() bool {
+	text := strings.Trim(string(r.body), "\" \r\n")
+	return r.header.Get("Job-Status") != "" || text == "" || text == strconv.Itoa(r.status)
 }
 
 // touch passes a sign of life on. It never fails for want of a coordinator: a
