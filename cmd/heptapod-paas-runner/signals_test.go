@@ -13,15 +13,16 @@ import (
 	"time"
 )
 
-// A signal that comes twice at once is one signal; a later one ends the process.
-func TestOneSignalTwice(t *testing.T) {
-	t.Parallel()
+// reading starts the service and leaves it reading its configuration, which is what is written
+// to the file.
+func reading(t *testing.T) (*exec.Cmd, *os.File, *strings.Builder) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "paas.toml")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "heptapod-paas-runner", path)
-	cmd.WaitDelay = time.Second
+	cmd, stderr := exec.CommandContext(t.Context(), "heptapod-paas-runner", path), &strings.Builder{}
+	cmd.Stderr, cmd.WaitDelay = stderr, time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -29,6 +30,13 @@ func TestOneSignalTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return cmd, file, stderr
+}
+
+// A signal that comes twice at once is one signal; a later one ends the process.
+func TestOneSignalTwice(t *testing.T) {
+	t.Parallel()
+	cmd, file, _ := reading(t)
 	defer func() { _ = file.Close() }()
 	terminate := func() {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -59,21 +67,7 @@ func TestOneSignalTwice(t *testing.T) {
 // Signals for the running service don't end one that is still reading its configuration.
 func TestSignalsAtTheStart(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "paas.toml")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "heptapod-paas-runner", path)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY, 0) // waits until it is read
-	if err != nil {
-		t.Fatal(err)
-	}
+	cmd, file, stderr := reading(t)
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGUSR1} {
 		if err := cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)

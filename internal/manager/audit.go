@@ -177,7 +177,8 @@ func (m *Manager) ReleaseFuse() error {
 var ErrNotKept = errors.New("no kept instance has this key")
 
 // Forget ends our care for an instance that the configuration asked to keep, that is not
-// ours by its name, or that is on an engine which the runner does not use any more: its weight is free, and what is left of it is somebody else's.
+// ours by its name, or that is on an engine which the runner does not use any more: its
+// weight is free, and what is left of it is somebody else's.
 func (m *Manager) Forget(key string) error {
 	err := ErrNotKept
 	if !m.ask(func() {

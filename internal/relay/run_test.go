@@ -219,6 +219,13 @@ func TestTheRelayReportsWhatTheSubRunnerCannot(t *testing.T) {
 	}
 }
 
+// between lets something stand before the coordinator: it tells whether it has answered.
+func (w *world) between(script func(http.ResponseWriter, *http.Request, []byte) bool) {
+	w.coordinator.mu.Lock()
+	defer w.coordinator.mu.Unlock()
+	w.coordinator.script = script
+}
+
 // A job may be canceled, or ended by somebody else, at any time.
 func TestEndsFromOutside(t *testing.T) {
 	set := func(w *world, status string) {
@@ -301,12 +308,10 @@ func TestEndsFromOutside(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				w.coordinator.mu.Lock()
-				w.coordinator.script = func(rw http.ResponseWriter, _ *http.Request, _ []byte) bool {
+				w.between(func(rw http.ResponseWriter, _ *http.Request, _ []byte) bool {
 					rw.WriteHeader(http.StatusUnauthorized)
 					return true
-				}
-				w.coordinator.mu.Unlock()
+				})
 				_, err = m.put("failed", "")
 				return err
 			}
@@ -324,16 +329,14 @@ func TestEndsFromOutside(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					w.coordinator.mu.Lock()
-					w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+					w.between(func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
 						if r.Method != http.MethodPut || times == 0 {
 							return false
 						}
 						times--
 						http.NotFound(rw, r) // a proxy that lost its way
 						return true
-					}
-					w.coordinator.mu.Unlock()
+					})
 					_, err = m.put("success", "")
 					return err
 				}
@@ -351,16 +354,14 @@ func TestEndsFromOutside(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				w.coordinator.mu.Lock()
-				w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+				w.between(func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
 					if r.Method != http.MethodPut || left == 0 {
 						return false
 					}
 					left--
 					_, _ = rw.Write([]byte("please log in"))
 					return true
-				}
-				w.coordinator.mu.Unlock()
+				})
 				_, err = m.put("success", "")
 				return err
 			}
@@ -403,15 +404,13 @@ func TestEndsFromOutside(t *testing.T) {
 					return err
 				}
 				left := 3
-				w.coordinator.mu.Lock()
-				w.coordinator.script = func(rw http.ResponseWriter, _ *http.Request, _ []byte) bool {
+				w.between(func(rw http.ResponseWriter, _ *http.Request, _ []byte) bool {
 					left--
 					if left >= 0 {
 						rw.WriteHeader(http.StatusUnauthorized)
 					}
 					return left >= 0
-				}
-				w.coordinator.mu.Unlock()
+				})
 				_, err = m.put("success", "")
 				return err
 			}
@@ -427,15 +426,13 @@ func TestEndsFromOutside(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				w.coordinator.mu.Lock()
-				w.coordinator.script = func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
+				w.between(func(rw http.ResponseWriter, r *http.Request, _ []byte) bool {
 					if r.Method == "GET" {
 						return false
 					}
 					rw.WriteHeader(http.StatusForbidden)
 					return true
-				}
-				w.coordinator.mu.Unlock()
+				})
 				_, err = m.put("failed", "")
 				return err
 			}
